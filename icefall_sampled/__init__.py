@@ -1,0 +1,1 @@
+"""RNN-Transducers trained with sampled softmax: everything that is never the experiment."""
