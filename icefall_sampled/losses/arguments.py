@@ -1,0 +1,151 @@
+"""What both losses accept: the checks of their arguments, and the reduction over utterances."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from icefall_sampled.sampling.checks import (
+    Check,
+    check_lengths_shape,
+    check_shapes,
+    lengths_check,
+    raise_first,
+    show,
+    targets_check,
+    valid_positions,
+)
+from icefall_sampled.sampling.vocabulary import SampledVocabulary
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """`value` is one of the allowed words."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {allowed}, was {value!r}")
+
+
+def check_acoustic(name: str, features: Tensor, num_rows: int) -> None:
+    """`features` is a floating-point (N, T, width) with T > 0."""
+    if features.dim() != 3 or features.shape[0] != num_rows or 0 in features.shape:
+        raise ValueError(
+            f"{name} must be a non-empty (N, T, width) with N = {num_rows}, the rows of targets, "
+            f"was {tuple(features.shape)}"
+        )
+    if not features.is_floating_point():
+        raise ValueError(f"{name} must be floating point, was {features.dtype}")
+
+
+def check_layer(weight: Tensor, bias: Tensor, width: int) -> None:
+    """`weight` is (V, width) and `bias` (V,), with V > 1."""
+    if weight.dim() != 2 or weight.shape[0] < 2 or weight.shape[1] != width:
+        raise ValueError(
+            f"weight must be (V, {width}) with V of at least 2, was {tuple(weight.shape)}"
+        )
+    if tuple(bias.shape) != (weight.shape[0],):
+        raise ValueError(f"bias must have shape ({weight.shape[0]},), was {tuple(bias.shape)}")
+
+
+def check_values(
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+    num_frames: int,
+    more: list[Check],
+) -> None:
+    """What needs the values of tensors, with one synchronisation."""
+    valid = valid_positions(targets.shape[1], target_lengths)
+    raise_first(
+        [
+            lengths_check("encoder_lengths", encoder_lengths, 1, num_frames),
+            lengths_check("target_lengths", target_lengths, 0, targets.shape[1]),
+            targets_check(targets, valid, weight.shape[0]),
+            _finite_check("weight", weight),
+            _finite_check("bias", bias),
+            *more,
+        ]
+    )
+
+
+def _finite_check(name: str, tensor: Tensor) -> Check:
+    """Every element is finite.
+
+    The sum shows it without a boolean for each of V x J elements. That a sum of finite elements
+    overflows is the false alarm.
+    """
+
+    def sentence() -> str | None:
+        bad = ~tensor.isfinite()
+        return f"{name} must be finite, was {show(tensor[bad])}" if bool(bad.any()) else None
+
+    return ~tensor.detach().sum().isfinite(), sentence
+
+
+def check_batch(
+    name: str,
+    features: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+) -> None:
+    """The checks that need no values."""
+    check_shapes(targets, target_lengths)
+    check_lengths_shape("encoder_lengths", encoder_lengths, targets.shape[0])
+    check_acoustic(name, features, targets.shape[0])
+    check_layer(weight, bias, features.shape[2])
+
+
+def vocabulary_checks(
+    name: str,
+    vocabulary: SampledVocabulary,
+    targets: Tensor,
+    target_lengths: Tensor,
+    vocab_size: int,
+) -> list[Check]:
+    """A sampled vocabulary, perhaps made by hand, fits these targets."""
+    ids, columns = vocabulary.ids, vocabulary.targets
+    num_rows = targets.shape[0]
+    if ids.dim() != 2 or ids.shape[0] != num_rows or ids.shape[1] < 1:
+        raise ValueError(
+            f"{name}.ids must be (N, K) with N = {num_rows} and K > 0, was {tuple(ids.shape)}"
+        )
+    if columns.shape != targets.shape:
+        raise ValueError(
+            f"{name}.targets must have the shape of targets, {tuple(targets.shape)}, "
+            f"was {tuple(columns.shape)}"
+        )
+    valid = valid_positions(targets.shape[1], target_lengths)
+    outside = ids.lt(0) | ids.ge(vocab_size)
+    ordered = ids.sort(1).values
+    lost = columns.lt(0) | columns.ge(ids.shape[1])
+    lost |= ids.gather(1, columns.clamp(0, ids.shape[1] - 1)) != targets
+    checks: list[Check] = [
+        (outside, lambda: f"{name}.ids must be in [0, {vocab_size}), was {show(ids[outside])}"),
+        (
+            ids[:, 0].ne(0),
+            lambda: f"{name}.ids must have blank (0) in column 0, was {show(ids[:, 0])}",
+        ),
+        (
+            ordered[:, 1:].eq(ordered[:, :-1]),
+            lambda: f"{name}.ids must have no repeats in a row, was {show(ids)}",
+        ),
+        (
+            lost & valid,
+            lambda: (
+                f"{name}.targets must be the columns of {name}.ids that hold the targets, "
+                f"was {show(columns[lost & valid])}"
+            ),
+        ),
+    ]
+    return checks
+
+
+def reduce_loss(losses: Tensor, reduction: str) -> Tensor:
+    """(N,) losses to one number, or to themselves."""
+    if reduction == "mean":
+        return losses.mean()
+    return losses.sum() if reduction == "sum" else losses

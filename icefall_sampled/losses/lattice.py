@@ -1,0 +1,172 @@
+"""Sums over alignments; the only file that knows k2 or fast_rnnt.
+
+Both packages hold the same recursion by the same authors. Their names stay in here:
+B, S, T (batch, labels, frames), px and py (label and blank steps), boundary.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.amp.autocast_mode import autocast
+from torch.autograd.function import once_differentiable
+
+from icefall_sampled.sampling.checks import valid_positions
+
+_PACKAGES = ("k2", "fast_rnnt")
+
+
+def _load() -> tuple[ModuleType | None, dict[str, str]]:
+    """The first package that imports, and why each one before it did not."""
+    failures: dict[str, str] = {}
+    for name in _PACKAGES:
+        try:
+            return importlib.import_module(name), failures
+        except (ImportError, OSError, RuntimeError) as error:
+            # A build for another torch fails in any of these ways.
+            failures[name] = str(error).strip().split("\n")[0] or type(error).__name__
+    return None, failures
+
+
+_module, _failures = _load()
+
+BACKEND: str | None = _module.__name__ if _module is not None else None
+"""Which package sums the lattice: "k2", "fast_rnnt", or None where neither can be imported."""
+
+
+def why() -> str:
+    """One sentence: which backend is in use, and why."""
+    failed = "; ".join(f"{name} cannot be imported ({text})" for name, text in _failures.items())
+    if BACKEND is None:
+        return f"No lattice backend: {failed}."
+    if failed:
+        return f"The lattice uses {BACKEND}, because {failed}."
+    return f"The lattice uses {BACKEND}, the preferred backend."
+
+
+def log_likelihood(
+    blank_log_probs: Tensor,
+    label_log_probs: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+) -> Tensor:
+    """Log-likelihood of the targets, summed over all alignments; differentiable.
+
+        alpha[t, u] = logaddexp(alpha[t - 1, u] + blank[t - 1, u],
+                                alpha[t, u - 1] + label[t, u - 1]),   alpha[0, 0] = 0
+        log P(y | x) = alpha[T - 1, U] + blank[T - 1, U]
+
+    Runs outside autocast, in float64 for float64 inputs and in float32 for all others.
+
+    Args:
+        blank_log_probs: (N, T, U + 1) log-probability of blank at each node.
+        label_log_probs: (N, T, U) log-probability of the next label at each node.
+        encoder_lengths: (N,) in [1, T].
+        target_lengths: (N,) in [0, U].
+
+    Returns:
+        (N,) log-likelihoods in nats. Values beyond the lengths, NaN included, change nothing
+        and get zero gradient.
+
+    Raises:
+        ImportError: neither k2 nor fast_rnnt can be imported.
+
+    Source: Equation 2 of the sampled-softmax paper.
+    """
+    total: Tensor = _LogLikelihood.apply(
+        blank_log_probs, label_log_probs, encoder_lengths, target_lengths
+    )
+    return total
+
+
+@torch.no_grad()
+def posteriors(
+    blank_log_probs: Tensor,
+    label_log_probs: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-likelihood (N,) and the posterior of each step: blank (N, T, U + 1), label (N, T, U).
+
+    The posterior of a step, the share of the probability of all alignments that takes it, is
+    the gradient of the log-likelihood. At each node, blank's and label's sum to its occupancy.
+    They are zero beyond the lengths. Arguments and errors are those of `log_likelihood`.
+    """
+    px, py, boundary = _prepare(blank_log_probs, label_log_probs, encoder_lengths, target_lengths)
+    with autocast(px.device.type, enabled=False):
+        total, (px_grad, py_grad) = _backend().mutual_information_recursion(
+            px, py, boundary, return_grad=True
+        )
+    # The backend leaves what lies outside the boundary unspecified.
+    has_blank, has_label = _inside(blank_log_probs, encoder_lengths, target_lengths)
+    py_grad.masked_fill_(~has_blank, 0)
+    px_grad = px_grad[:, :, :-1].masked_fill_(~has_label, 0)
+    return total, py_grad.transpose(1, 2), px_grad.transpose(1, 2)
+
+
+class _LogLikelihood(torch.autograd.Function):
+    """Gradients from `posteriors`, as often as they are asked for.
+
+    The backends have a backward of their own, but fast_rnnt's works only once: it scales the
+    gradients that it saved in place.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, blank: Tensor, label: Tensor, frames: Tensor, labels: Tensor) -> Tensor:
+        total, blank_posterior, label_posterior = posteriors(blank, label, frames, labels)
+        ctx.save_for_backward(blank_posterior, label_posterior)
+        ctx.dtypes = blank.dtype, label.dtype
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        scaled = [posterior * grad[:, None, None] for posterior in ctx.saved_tensors]
+        blank, label = (x.to(dtype) for x, dtype in zip(scaled, ctx.dtypes, strict=True))
+        return blank, label, None, None
+
+
+def _backend() -> ModuleType:
+    if _module is None:
+        raise ImportError(
+            "The transducer loss needs k2 or fast_rnnt, and neither can be imported: "
+            + "; ".join(f"{name}: {text}" for name, text in _failures.items())
+        )
+    return _module
+
+
+def _inside(
+    blank_log_probs: Tensor, encoder_lengths: Tensor, target_lengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Which steps exist, frames last: blank (B, S + 1, T) and label (B, S, T)."""
+    _, num_frames, num_nodes = blank_log_probs.shape
+    has_frame = valid_positions(num_frames, encoder_lengths)[:, None, :]
+    has_blank = valid_positions(num_nodes, target_lengths.add(1))[:, :, None] & has_frame
+    return has_blank, valid_positions(num_nodes - 1, target_lengths)[:, :, None] & has_frame
+
+
+def _prepare(
+    blank_log_probs: Tensor,
+    label_log_probs: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The backend's px (B, S, T + 1), py (B, S + 1, T) and boundary (B, 4).
+
+    Log zero stands beyond the lengths.
+    """
+    num_rows, num_frames, num_nodes = blank_log_probs.shape
+    assert label_log_probs.shape == (num_rows, num_frames, num_nodes - 1)
+    dtype = torch.float64 if blank_log_probs.dtype == torch.float64 else torch.float32
+    has_blank, has_label = _inside(blank_log_probs, encoder_lengths, target_lengths)
+    py = blank_log_probs.transpose(1, 2).to(dtype).masked_fill(~has_blank, -torch.inf)
+    px = label_log_probs.transpose(1, 2).to(dtype).masked_fill(~has_label, -torch.inf)
+    # No label after the last blank: one more frame of log zero.
+    px = torch.nn.functional.pad(px, (0, 1), value=-torch.inf)
+    zero = torch.zeros_like(target_lengths)
+    boundary = torch.stack([zero, zero, target_lengths, encoder_lengths], 1).long()
+    return px.contiguous(), py.contiguous(), boundary

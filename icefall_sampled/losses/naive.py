@@ -1,0 +1,48 @@
+"""The readable definition of the transducer loss, and the oracle of the tests."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from icefall_sampled.losses.lattice import log_likelihood
+from icefall_sampled.sampling.checks import valid_positions
+from icefall_sampled.sampling.vocabulary import SampledVocabulary
+
+
+def naive_log_likelihood(
+    encoder_out: Tensor,
+    predictor_out: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+    *,
+    vocabulary: SampledVocabulary | None,
+    activation: str,
+) -> Tensor:
+    """(N,) log-likelihoods by way of all (N, T, U + 1, K) logits; see `transducer_loss`."""
+    has_frame = valid_positions(encoder_out.shape[1], encoder_lengths)
+    has_label = valid_positions(targets.shape[1], target_lengths)
+    has_node = valid_positions(targets.shape[1] + 1, target_lengths.add(1))
+    # Padding must not reach the sums: 0 * NaN is NaN, in backward too.
+    encoder_out = encoder_out.masked_fill(~has_frame[:, :, None], 0)
+    predictor_out = predictor_out.masked_fill(~has_node[:, :, None], 0)
+    labels = (targets if vocabulary is None else vocabulary.targets).masked_fill(~has_label, 0)
+
+    hidden = encoder_out[:, :, None] + predictor_out[:, None]  # (N, T, U + 1, J)
+    hidden = hidden.tanh() if activation == "tanh" else hidden.relu()
+    if vocabulary is None:
+        logits = torch.nn.functional.linear(hidden, weight, bias)  # (N, T, U + 1, V)
+    else:
+        ids = vocabulary.ids  # each row of the minibatch has an output layer of its own
+        logits = hidden @ weight[ids].transpose(1, 2)[:, None]  # (N, T, U + 1, K)
+        logits = logits + bias[ids][:, None, None]
+    if logits.dtype in (torch.float16, torch.bfloat16):
+        logits = logits.float()
+    log_probs = logits.log_softmax(3)
+    blank = log_probs[..., 0]
+    index = labels[:, None, :, None].expand(-1, log_probs.shape[1], -1, -1).long()
+    label = log_probs[:, :, :-1].gather(3, index)[..., 0]
+    return log_likelihood(blank, label, encoder_lengths, target_lengths)

@@ -1,0 +1,114 @@
+"""The transducer loss, exact or with a sampled softmax: the public function."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from icefall_sampled.losses.arguments import (
+    REDUCTIONS,
+    check_batch,
+    check_values,
+    choose,
+    reduce_loss,
+    vocabulary_checks,
+)
+from icefall_sampled.losses.naive import naive_log_likelihood
+from icefall_sampled.sampling.vocabulary import SampledVocabulary
+
+ACTIVATIONS = ("tanh", "relu")
+IMPLEMENTATIONS = ("auto", "fused", "naive")
+
+
+def transducer_loss(
+    encoder_out: Tensor,
+    predictor_out: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+    *,
+    vocabulary: SampledVocabulary | None = None,
+    draft: SampledVocabulary | None = None,
+    activation: str = "tanh",
+    min_occupancy: float = 0.0,
+    implementation: str = "auto",
+    reduction: str = "mean",
+) -> Tensor:
+    """Negative log-likelihood of the targets, summed over all alignments.
+
+        loss[n] = -log sum_{z in alignments} prod_{(t, u, k) in z} p[n, t, u, k]
+        p[n, t, u] = softmax(weight[ids[n]] @ act(encoder_out[n, t] + predictor_out[n, u])
+                             + bias[ids[n]])
+
+    where ids[n] are the classes of `vocabulary`, or all V. The naive equivalent, with labels
+    as columns of ids:
+
+        logits = act(encoder_out[:, :, None] + predictor_out[:, None]) @ weight.T + bias
+        loss = rnnt_loss(logits, targets, encoder_lengths, target_lengths, blank=0)
+
+    Args:
+        encoder_out: (N, T, J), already projected to joiner width.
+        predictor_out: (N, U + 1, J), likewise.
+        weight: (V, J) of the joiner's output layer.
+        bias: (V,) of the joiner's output layer.
+        targets: (N, U) integers in [1, V); padding may hold anything.
+        encoder_lengths: (N,) in [1, T].
+        target_lengths: (N,) in [0, U].
+        vocabulary: the classes of each row's softmax; None is the exact softmax over V.
+        draft: a small vocabulary for a coarse first pass.
+        activation: "tanh" or "relu".
+        min_occupancy: in [0, 1); backward skips nodes whose posterior is at most this.
+        implementation: "naive" is the readable definition: always exact, it takes no notice of
+            `draft` and `min_occupancy`.
+        reduction: "mean" or "sum" over utterances, or "none": (N,).
+
+    Returns:
+        The loss in nats, float64 for float64 inputs, else float32. What encoder_out,
+        predictor_out and targets hold beyond the lengths, NaN included, influences neither the
+        loss nor a gradient.
+
+    Raises:
+        ValueError: an argument has the wrong shape or value; the sentence names it.
+        ImportError: neither k2 nor fast_rnnt is installed.
+
+    Source: Equations 1 to 4 of the sampled-softmax paper.
+    """
+    choose("activation", activation, ACTIVATIONS)
+    choose("implementation", implementation, IMPLEMENTATIONS)
+    choose("reduction", reduction, REDUCTIONS)
+    if not 0 <= min_occupancy < 1:
+        raise ValueError(f"min_occupancy must be in [0, 1), was {min_occupancy}")
+    device = encoder_out.device
+    targets, encoder_lengths, target_lengths = (
+        x.to(device) for x in (targets, encoder_lengths, target_lengths)
+    )
+    check_batch("encoder_out", encoder_out, weight, bias, targets, encoder_lengths, target_lengths)
+    _check_predictor(predictor_out, encoder_out, targets)
+    more = []
+    for name, classes in (("vocabulary", vocabulary), ("draft", draft)):
+        if classes is not None:
+            more += vocabulary_checks(name, classes, targets, target_lengths, weight.shape[0])
+    check_values(weight, bias, targets, encoder_lengths, target_lengths, encoder_out.shape[1], more)
+    total = naive_log_likelihood(
+        encoder_out,
+        predictor_out,
+        weight,
+        bias,
+        targets,
+        encoder_lengths,
+        target_lengths,
+        vocabulary=vocabulary,
+        activation=activation,
+    )
+    return reduce_loss(-total, reduction)
+
+
+def _check_predictor(predictor_out: Tensor, encoder_out: Tensor, targets: Tensor) -> None:
+    expected = (targets.shape[0], targets.shape[1] + 1, encoder_out.shape[2])
+    if tuple(predictor_out.shape) != expected:
+        raise ValueError(
+            f"predictor_out must be (N, U + 1, J) = {expected}, was {tuple(predictor_out.shape)}"
+        )
+    if not predictor_out.is_floating_point():
+        raise ValueError(f"predictor_out must be floating point, was {predictor_out.dtype}")

@@ -1,0 +1,16 @@
+"""Which classes the softmax gets to see: sampling distributions and sampled vocabularies."""
+
+from icefall_sampled.sampling.distribution import mean_posterior, top_k
+from icefall_sampled.sampling.vocabulary import (
+    SampledVocabulary,
+    max_positives,
+    sample_vocabulary,
+)
+
+__all__ = [
+    "SampledVocabulary",
+    "max_positives",
+    "mean_posterior",
+    "sample_vocabulary",
+    "top_k",
+]

@@ -1,0 +1,205 @@
+"""Sampled vocabularies: the few classes over which one training step normalises.
+
+The set of a row is its positives (blank and the row's targets) and, drawn without replacement,
+negatives. Section 3 (which classes), 3.1 (batch-wise and example-wise sets) and 3.2 (from which
+distribution) of the sampled-softmax paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from icefall_sampled.sampling.checks import (
+    Check,
+    check_shapes,
+    lengths_check,
+    raise_first,
+    show,
+    targets_check,
+    valid_positions,
+)
+
+STRATEGIES = ("example", "batch")
+
+# Scores of the three kinds of class, far enough apart that noise cannot mix them: a Gumbel
+# variable plus the log of a float64 weight stays within +-1000.
+_POSITIVE_SCORE = 1e4
+_ZERO_WEIGHT_SCORE = -1e4
+
+
+@dataclass(frozen=True)
+class SampledVocabulary:
+    """The classes of each row of a minibatch, and its targets as columns of them.
+
+    With strategy "batch" the rows of `ids` are one row expanded (stride 0).
+    """
+
+    ids: Tensor
+    """(N, K) int64 class ids without repeats in a row; column 0 is blank, then come the other
+    positives by rising id, then the negatives in the order in which they were drawn."""
+
+    targets: Tensor
+    """(N, U) int64 columns of `ids` that hold the targets; 0 in padding."""
+
+    num_positive: Tensor
+    """(N,) int64: how many of the row's classes are positives, blank included."""
+
+
+@torch.no_grad()
+def sample_vocabulary(
+    targets: Tensor,
+    target_lengths: Tensor,
+    *,
+    vocab_size: int,
+    num_sampled: int,
+    strategy: str = "example",
+    probs: Tensor | None = None,
+    generator: torch.Generator | None = None,
+) -> SampledVocabulary:
+    """Draw the classes of a sampled softmax.
+
+        V_sampled = {blank} + targets + negatives,  K classes in all
+
+    Negatives are drawn one after another without replacement, each with probability in
+    proportion to its weight among the classes still left (an exponential race: the K - P
+    largest of log(weight) + Gumbel noise). Classes of zero weight come in, uniformly, only
+    after all others are used up. A row with fewer positives gets more negatives.
+
+    Costs memory O(N V) and, on a GPU, one synchronisation, for the error checks.
+
+    Args:
+        targets: (N, U) integers, each in [1, V); positions beyond the row's length may hold
+            anything.
+        target_lengths: (N,) integers in [0, U].
+        vocab_size: V, blank included.
+        num_sampled: K, blank included; K >= V means every class.
+        strategy: "example": each row has a set of its own. "batch": the positives are the
+            union over the minibatch and all rows share one set.
+        probs: (N, V) or (V,) weights, which need not sum to one; None means uniform. With
+            strategy "batch", (N, V) weights are averaged over the rows.
+        generator: makes the draw reproducible; lives on the device of `targets`.
+
+    Raises:
+        ValueError: shapes do not fit, a length or target is out of range, a weight is negative
+            or not finite, or K is smaller than a positive set (see `max_positives`).
+    """
+    _check_arguments(targets, target_lengths, vocab_size, num_sampled, strategy, probs)
+    num_rows, num_labels = targets.shape
+    valid = valid_positions(num_labels, target_lengths)
+    # Blank is a positive already, so padding may safely name it. The clamp is for bad targets,
+    # which are reported below: an index out of range would take the device down first.
+    safe = torch.where(valid, targets, 0).long()
+    positive = torch.zeros(num_rows, vocab_size, dtype=torch.bool, device=targets.device)
+    positive[:, 0] = True
+    positive.scatter_(1, safe.clamp(0, vocab_size - 1), True)
+    if strategy == "batch":
+        positive = positive.any(0, keepdim=True)
+        probs = probs.mean(0) if probs is not None and probs.dim() == 2 else probs
+    num_positive = positive.sum(1)
+    num_classes = min(num_sampled, vocab_size)
+    _check_values(targets, target_lengths, valid, probs, vocab_size, num_positive, num_classes)
+
+    scores = _scores(positive, probs, generator)
+    ids = scores.topk(num_classes, dim=1).indices
+    columns = torch.arange(num_classes, device=ids.device).expand_as(ids)
+    column_of_class = torch.zeros_like(positive, dtype=torch.int64).scatter_(1, ids, columns)
+    return SampledVocabulary(
+        ids=ids.expand(num_rows, -1),
+        targets=column_of_class.expand(num_rows, -1).gather(1, safe),
+        num_positive=num_positive.expand(num_rows),
+    )
+
+
+@torch.no_grad()
+def max_positives(targets: Tensor, target_lengths: Tensor, *, strategy: str = "example") -> int:
+    """The smallest `num_sampled` that `sample_vocabulary` accepts for this batch.
+
+    The size, blank included, of the largest positive set ("example") or of the union of all
+    ("batch"). On a GPU this synchronises.
+    """
+    check_shapes(targets, target_lengths)
+    _check_strategy(strategy)
+    valid = valid_positions(targets.shape[1], target_lengths)
+    labels = torch.where(valid, targets, 0)
+    if strategy == "batch":
+        labels = labels.reshape(1, -1)
+    blank = labels.new_zeros(labels.shape[0], 1)
+    ordered = torch.cat([blank, labels], 1).sort(1).values
+    return int((ordered[:, 1:] != ordered[:, :-1]).sum(1).max()) + 1
+
+
+def _scores(positive: Tensor, probs: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    """(rows, V) scores whose K largest, in falling order, are the row of ids."""
+    dtype = torch.float64 if probs is not None and probs.dtype == torch.float64 else torch.float32
+    race = torch.empty(positive.shape, dtype=dtype, device=positive.device)
+    race.exponential_(generator=generator)
+    # exponential_ can return 0, whose logarithm would outrun the positives.
+    scores = race.clamp_(min=torch.finfo(dtype).tiny).log_().neg_()
+    if probs is not None:
+        weights = probs.to(dtype)
+        scores = torch.where(weights > 0, scores + weights.log(), scores + _ZERO_WEIGHT_SCORE)
+    # Small ids first; float32 counts exactly up to 2^24 classes.
+    vocab_size = positive.shape[1]
+    falling = torch.arange(vocab_size, 0, -1, device=positive.device, dtype=dtype)
+    return torch.where(positive, falling + _POSITIVE_SCORE, scores)
+
+
+def _check_strategy(strategy: str) -> None:
+    if strategy not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {STRATEGIES}, was {strategy!r}")
+
+
+def _check_arguments(
+    targets: Tensor,
+    target_lengths: Tensor,
+    vocab_size: int,
+    num_sampled: int,
+    strategy: str,
+    probs: Tensor | None,
+) -> None:
+    """What can be checked without looking at the values of tensors."""
+    check_shapes(targets, target_lengths)
+    _check_strategy(strategy)
+    if vocab_size < 1:
+        raise ValueError(f"vocab_size must be at least 1, was {vocab_size}")
+    if num_sampled < 1:
+        raise ValueError(f"num_sampled must be at least 1, was {num_sampled}")
+    shapes = ((vocab_size,), (targets.shape[0], vocab_size))
+    if probs is not None and tuple(probs.shape) not in shapes:
+        raise ValueError(
+            f"probs must have shape {shapes[0]} or {shapes[1]}, was {tuple(probs.shape)}"
+        )
+    if probs is not None and not probs.is_floating_point():
+        raise ValueError(f"probs must be floating point, was {probs.dtype}")
+
+
+def _check_values(
+    targets: Tensor,
+    target_lengths: Tensor,
+    valid: Tensor,
+    probs: Tensor | None,
+    vocab_size: int,
+    num_positive: Tensor,
+    num_classes: int,
+) -> None:
+    """What needs the values of tensors."""
+    checks: list[Check] = [
+        lengths_check("target_lengths", target_lengths, 0, targets.shape[1]),
+        targets_check(targets, valid, vocab_size),
+        (
+            num_positive.gt(num_classes),
+            lambda: (
+                f"num_sampled must be at least {int(num_positive.max())}, the largest positive "
+                f"set (blank and the distinct targets), was {num_classes}"
+            ),
+        ),
+    ]
+    if probs is not None:
+        weights, bad = probs, ~(probs.isfinite() & (probs >= 0))
+        checks.insert(
+            0, (bad, lambda: f"probs must be finite and not negative, was {show(weights[bad])}")
+        )
+    raise_first(checks)
