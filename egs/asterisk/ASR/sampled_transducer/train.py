@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Train a small Conformer transducer on the announcements of a telephone system.
+
+What is special here: half an hour of one speaker a language, put together into three hours of
+announcements; a model of under four million parameters that two CPU cores train in minutes. It
+starts with CTC alone, which brings the encoder to where the transducer's lattice has a path.
+
+    train.py example_ctc --exp-dir exp/example_ctc
+
+is the paper's method (negatives for each utterance from its own joint CTC posterior), and the
+variant of the table that run.sh prints. A variant is named by its softmax, then by the auxiliary
+losses that it has besides joint CTC: `full` is the baseline, `full_scctc` the baseline with
+self-conditioned CTC, `full_noaux` the transducer alone (Tables 1 and 2 of the paper).
+The same command again continues an interrupted run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from icefall_sampled import cli
+from icefall_sampled.config import (
+    Config,
+    CtcConfig,
+    DataConfig,
+    EncoderConfig,
+    JoinerConfig,
+    LossConfig,
+    OptimizerConfig,
+    PredictorConfig,
+    SamplingConfig,
+    SpecAugmentConfig,
+    TrainingConfig,
+)
+from icefall_sampled.training import train
+
+RECIPE = Path(__file__).resolve().parent.parent
+
+
+def base() -> Config:
+    """The paper's method at the size of this corpus: English, 500 pieces, K = 100."""
+    return Config(
+        exp_dir=RECIPE / "exp",
+        data=DataConfig(
+            train_cuts=RECIPE / "data/fbank/asterisk_cuts_train.jsonl.gz",
+            dev_cuts=RECIPE / "data/fbank/asterisk_cuts_dev.jsonl.gz",
+            lang_dir=RECIPE / "data/lang_bpe_500",
+            max_duration_seconds=20,
+            num_workers=1,
+        ),
+        spec_augment=SpecAugmentConfig(
+            probability=0.8, time_warp_frames=0, num_frame_masks=4, frame_mask_frames=30,
+            max_masked_fraction=0.15, feature_mask_bins=20,
+        ),
+        encoder=EncoderConfig(
+            subsampling=6, subsampling_channels=32, num_layers=8, width=144, num_heads=4,
+            feedforward_width=288, kernel_frames=15, dropout=0.0,
+        ),
+        ctc=CtcConfig(joint_weight=0.5),
+        predictor=PredictorConfig(embedding_width=128, hidden_width=256, dropout=0.1),
+        joiner=JoinerConfig(width=256),
+        sampling=SamplingConfig(strategy="example", num_sampled=100, distribution="ctc"),
+        loss=LossConfig(ctc_only_steps=800),
+        optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=300),
+        training=TrainingConfig(
+            max_steps=2500, checkpoint_every_steps=250, keep_checkpoints=5, log_every_steps=25
+        ),
+    )  # fmt: skip
+
+
+def softmaxes() -> dict[str, SamplingConfig]:
+    """The softmax of each family of variants (Sections 3.1 and 3.2)."""
+    return {
+        "full": SamplingConfig(strategy="none", distribution="uniform"),
+        "batch_uniform": SamplingConfig(strategy="batch", num_sampled=100, distribution="uniform"),
+        "example_uniform": SamplingConfig(
+            strategy="example", num_sampled=100, distribution="uniform"
+        ),
+        "example_ctc": base().sampling,
+    }
+
+
+def auxiliaries() -> dict[str, CtcConfig]:
+    """The auxiliary losses of the paper's tables, by the ending of a variant's name."""
+    joint = base().ctc
+    return {
+        "": joint,
+        "_interctc": replace(joint, intermediate_layers=(4,)),
+        "_scctc": replace(joint, intermediate_layers=(4,), self_conditioning=True),
+        "_noaux": CtcConfig(joint_weight=0.0),
+    }
+
+
+def variants() -> dict[str, Config]:
+    """Every named variant: each differs from `base` in its softmax and its auxiliary losses."""
+    named = {}
+    for softmax, sampling in softmaxes().items():
+        for ending, ctc in auxiliaries().items():
+            if sampling.distribution == "ctc" and ending == "_noaux":
+                continue  # there is no CTC posterior to sample from
+            loss = LossConfig() if ending == "_noaux" else base().loss  # no CTC, no CTC start
+            named[softmax + ending] = replace(base(), sampling=sampling, ctc=ctc, loss=loss)
+    from_intermediate = replace(base().sampling, distribution="interctc")
+    for name in ("interctc", "scctc"):
+        named[f"example_{name}"] = replace(
+            base(), sampling=from_intermediate, ctc=auxiliaries()[f"_{name}"]
+        )
+    return named
+
+
+def main() -> None:
+    """Read the command line and train."""
+    train(cli.choose_variant(variants(), base=base(), description=__doc__ or ""))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,287 @@
+"""Configurations: frozen dataclasses from which the command line is made (by tyro).
+
+A recipe names its variants as values of `Config`; the resolved one is stored in every
+checkpoint, so that decoding needs no architecture flags. Units are in the names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where the cuts are and how they become batches."""
+
+    train_cuts: Path = Path("data/fbank/cuts_train.jsonl.gz")
+    """Lhotse cuts with features (or with audio: then features are computed on the fly)."""
+    dev_cuts: Path = Path("data/fbank/cuts_dev.jsonl.gz")
+    """Cuts for validation during training."""
+    lang_dir: Path = Path("data/lang_bpe_500")
+    """Folder with bpe.model, or with tokens.txt for characters."""
+    max_duration_seconds: float = 200.0
+    """Seconds of speech in one batch at the most, padding included."""
+    max_utterance_seconds: float = 20.0
+    """Longer utterances are not trained on."""
+    min_utterance_seconds: float = 0.3
+    """Shorter utterances are not trained on."""
+    speed_perturbed: bool = True
+    """Train on the speed-perturbed copies too, where the manifest has them."""
+    num_buckets: int = 20
+    """Buckets of similar duration that batches are drawn from."""
+    num_workers: int = 2
+    """Processes that load batches, in each training process."""
+    max_rejected_percent: float = 1.0
+    """Stop when a larger share of the corpus than this cannot be used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecAugmentConfig:
+    """SpecAugment (Park et al. 2019) with the adaptive time masks of Conformer."""
+
+    probability: float = 0.9
+    """Share of batches that are augmented; 0 turns SpecAugment off."""
+    time_warp_frames: int = 80
+    """Largest shift of a time warp; 0 for none."""
+    num_feature_masks: int = 2
+    """Masks over mel bins."""
+    feature_mask_bins: int = 27
+    """Width of a mel mask at the most."""
+    num_frame_masks: int = 10
+    """Masks over time."""
+    frame_mask_frames: int = 100
+    """Length of a time mask at the most."""
+    max_masked_fraction: float = 0.5
+    """Share of an utterance that all its time masks cover together at the most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Conformer (Gulati et al. 2020); the defaults are Conformer-M."""
+
+    num_features: int = 80
+    """Mel bins of the input."""
+    subsampling: Literal[4, 6, 8] = 4
+    """Input frames to an encoder frame."""
+    subsampling_channels: int = 256
+    """Channels of the convolutions that subsample."""
+    num_layers: int = 16
+    """Conformer blocks."""
+    width: int = 256
+    """Model dimension D."""
+    num_heads: int = 4
+    """Attention heads; must divide the width."""
+    feedforward_width: int = 1024
+    """Inner width of the two macaron feed-forward modules."""
+    kernel_frames: int = 31
+    """Kernel of the depthwise convolution; odd."""
+    dropout: float = 0.1
+    """Dropout in every module."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CtcConfig:
+    """Auxiliary CTC losses (paper, Section 2.2). All heads share one output layer."""
+
+    joint_weight: float = 0.3
+    """Weight of joint CTC on the encoder's output; 0 for none."""
+    intermediate_layers: tuple[int, ...] = ()
+    """Blocks (counted from 1) after which Intermediate CTC is computed."""
+    intermediate_weight: float = 0.3
+    """Weight of the mean Intermediate CTC loss."""
+    self_conditioning: bool = False
+    """Feed the intermediate posteriors back into the encoder (SC-CTC)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictorConfig:
+    """The prediction network."""
+
+    kind: Literal["lstm", "stateless"] = "lstm"
+    """LSTM over all previous labels, or a convolution over the last few."""
+    embedding_width: int = 256
+    """Width of the label embedding."""
+    hidden_width: int = 640
+    """Width of the LSTM, or of the stateless predictor's output."""
+    num_layers: int = 1
+    """LSTM layers."""
+    context_labels: int = 2
+    """Previous labels that the stateless predictor sees."""
+    dropout: float = 0.1
+    """Dropout on the embedding and between LSTM layers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JoinerConfig:
+    """The joint network: activation(encoder + predictor) times the output layer."""
+
+    width: int = 640
+    """Joiner width J."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Nonlinearity before the output layer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """Sampled softmax (paper, Section 3)."""
+
+    strategy: Literal["none", "batch", "example"] = "example"
+    """One set for the minibatch, one for each example, or the full softmax ("none")."""
+    num_sampled: int = 300
+    """K, classes in the softmax, positives included."""
+    distribution: Literal["uniform", "ctc", "interctc"] = "ctc"
+    """What negatives are drawn from: uniform, the posterior of joint CTC, or that of the last
+    intermediate layer (Intermediate CTC, or SC-CTC with `ctc.self_conditioning`)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """The transducer loss."""
+
+    implementation: Literal["auto", "fused", "naive"] = "auto"
+    """See `icefall_sampled.losses.transducer_loss`."""
+    ctc_only_steps: int = 0
+    """First steps that train the CTC losses alone, a cheap start for the encoder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """AdamW with linear warm-up."""
+
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    schedule: Literal["noam", "cosine"] = "noam"
+    """After warm-up: inverse square root of the step, or half a cosine down to zero."""
+    warmup_steps: int = 10000
+    """Steps over which the learning rate rises linearly to its peak."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    """AdamW's coefficients."""
+    weight_decay: float = 1e-2
+    """Decoupled weight decay; not applied to biases and normalisation."""
+    clip_norm: float = 5.0
+    """The gradient's norm is clipped to this."""
+    accumulate: int = 1
+    """Batches to an optimizer step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """The training loop."""
+
+    max_steps: int = 100_000
+    """Optimizer steps in all."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of the forward pass on a GPU (autocast); the lattice stays in float32."""
+    seed: int = 42
+    """Seeds the weights, the order of the data, SpecAugment, dropout and sampling."""
+    log_every_steps: int = 50
+    """Steps between lines of TensorBoard."""
+    checkpoint_every_steps: int = 1000
+    """Steps between validations, each followed by a checkpoint."""
+    keep_checkpoints: int = 5
+    """Latest checkpoints that are kept, besides the best on dev."""
+    threads: int = 0
+    """CPU threads; 0 leaves the choice to torch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that decides what a training run computes."""
+
+    exp_dir: Path = Path("exp")
+    """Checkpoints and TensorBoard go here; the same command again resumes from here."""
+    data: DataConfig = field(default_factory=DataConfig)
+    spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    ctc: CtcConfig = field(default_factory=CtcConfig)
+    predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    joiner: JoinerConfig = field(default_factory=JoinerConfig)
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def validate(self) -> None:
+        """Raise ValueError for the first field, or pair of fields, that cannot work."""
+        for name, value, legal, rule in self._rules():
+            if not legal:
+                raise ValueError(f"{name} is {value}, it must be {rule}")
+
+    def _rules(self) -> list[tuple[str, object, bool, str]]:
+        encoder, ctc, sampling = self.encoder, self.ctc, self.sampling
+        training, optimizer = self.training, self.optimizer
+        heads_fit = encoder.num_heads > 0 and encoder.width % encoder.num_heads == 0
+        layers = ctc.intermediate_layers
+        need_ctc = sampling.strategy != "none" and sampling.distribution == "ctc"
+        need_intermediate = sampling.strategy != "none" and sampling.distribution == "interctc"
+        return [
+            ("encoder.width", encoder.width, heads_fit and encoder.width % 2 == 0,
+             f"even and a multiple of encoder.num_heads ({encoder.num_heads})"),
+            ("encoder.kernel_frames", encoder.kernel_frames, encoder.kernel_frames % 2 == 1, "odd"),
+            ("ctc.intermediate_layers", layers,
+             all(1 <= layer < encoder.num_layers for layer in layers),
+             f"blocks between 1 and {encoder.num_layers - 1}"),
+            ("ctc.self_conditioning", ctc.self_conditioning,
+             bool(layers) or not ctc.self_conditioning,
+             "false unless ctc.intermediate_layers names a block"),
+            ("sampling.distribution", sampling.distribution,
+             not need_ctc or ctc.joint_weight > 0, 'other than "ctc" where ctc.joint_weight is 0'),
+            ("sampling.distribution", sampling.distribution, not need_intermediate or bool(layers),
+             'other than "interctc" where ctc.intermediate_layers is empty'),
+            ("sampling.num_sampled", sampling.num_sampled, sampling.num_sampled >= 2, "at least 2"),
+            ("loss.ctc_only_steps", self.loss.ctc_only_steps,
+             self.loss.ctc_only_steps <= 0 or ctc.joint_weight > 0 or bool(layers),
+             "0 where there is no CTC loss"),
+            ("training.max_steps", training.max_steps, training.max_steps > 0, "positive"),
+            ("training.log_every_steps", training.log_every_steps, training.log_every_steps > 0,
+             "positive"),
+            ("training.checkpoint_every_steps", training.checkpoint_every_steps,
+             training.checkpoint_every_steps > 0, "positive"),
+            ("training.keep_checkpoints", training.keep_checkpoints,
+             training.keep_checkpoints > 0, "positive"),
+            ("optimizer.accumulate", optimizer.accumulate, optimizer.accumulate > 0, "positive"),
+            ("optimizer.warmup_steps", optimizer.warmup_steps, optimizer.warmup_steps > 0,
+             "positive"),
+            ("data.max_duration_seconds", self.data.max_duration_seconds,
+             self.data.max_duration_seconds >= self.data.max_utterance_seconds,
+             f"at least data.max_utterance_seconds ({self.data.max_utterance_seconds})"),
+        ]  # fmt: skip
+
+
+D = TypeVar("D")
+
+
+def to_json(config: object) -> str:
+    """A dataclass of this file as JSON text."""
+    return json.dumps(dataclasses.asdict(config), default=str, indent=2)  # type: ignore[call-overload]
+
+
+def from_json(cls: type[D], text: str) -> D:
+    """The dataclass back from `to_json`'s text.
+
+    Raises:
+        ValueError: where the text names a field that `cls` does not have.
+    """
+    return typing.cast(D, _build(cls, json.loads(text), cls.__name__))
+
+
+def _build(kind: Any, value: Any, name: str) -> Any:
+    """Turn plain JSON values into what the annotation `kind` asks for."""
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        unknown = sorted(set(value) - set(hints))
+        if unknown:
+            raise ValueError(f"{name} has no field {unknown[0]!r}; known: {', '.join(hints)}")
+        make = typing.cast(Any, kind)
+        return make(**{k: _build(hints[k], v, f"{name}.{k}") for k, v in value.items()})
+    if kind is Path:
+        return Path(value)
+    if isinstance(kind, types.GenericAlias) and typing.get_origin(kind) is tuple:
+        return tuple(value)
+    return value

@@ -1,0 +1,250 @@
+"""From lhotse cuts to padded batches.
+
+Utterances that cannot be used (unreadable, empty, unknown token, more labels than frames) are
+left out and reported by id; `Rejects` counts them and stops the run when they are too many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lhotse import CutSet
+from lhotse.cut import Cut
+from lhotse.dataset import DynamicBucketingSampler, SimpleCutSampler
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import DataLoader, Dataset, Sampler
+from tqdm import tqdm
+
+from icefall_sampled.config import DataConfig
+from icefall_sampled.modeling.subsampling import subsampled_lengths
+from icefall_sampled.rejects import Rejects
+from icefall_sampled.tokens import TokenTable
+
+NUM_MEL_BINS = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Utterances padded to one length."""
+
+    features: Tensor
+    """(N, frames, 80) log-mel filterbanks; padding is zero."""
+    lengths: Tensor
+    """(N,) input frames."""
+    targets: Tensor
+    """(N, U) token ids; padding is zero."""
+    target_lengths: Tensor
+    """(N,)."""
+    ids: list[str]
+    texts: list[str]
+    duration_seconds: float
+    """Speech in the batch, without padding."""
+    rejected: list[tuple[str, str]]
+    """Id and reason of each utterance that could not be read."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its tensors on a device."""
+        names = ("features", "lengths", "targets", "target_lengths")
+        return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
+
+
+def read_cuts(path: Path, *, argument: str) -> CutSet:
+    """Open a manifest of cuts lazily.
+
+    Raises:
+        ValueError: that names `argument` where there is no such file.
+    """
+    if not path.is_file():
+        raise ValueError(f"{argument} is {path}, it must be an existing manifest (see prepare.sh)")
+    return CutSet.from_file(path)
+
+
+def why_unusable(cut: Cut, tokens: TokenTable, *, subsampling: int) -> str | None:
+    """The reason why an utterance cannot be trained on or scored, None where it can be."""
+    text = " ".join(s.text or "" for s in cut.supervisions).strip()
+    if not text:
+        return "empty transcript"
+    ids = tokens.encode(text)
+    if tokens.unknown_id in ids:
+        return f"token outside the table in {text!r}"
+    frames = cut.num_frames if cut.has_features else round(cut.duration * 100)
+    # CTC needs a blank between two equal labels.
+    needed = len(ids) + sum(a == b for a, b in pairwise(ids))
+    available = subsampled_lengths(int(frames), subsampling)
+    if needed > available:
+        return f"{needed} encoder frames needed for its labels, {max(available, 0)} there"
+    return None
+
+
+def usable_cuts(
+    cuts: CutSet, tokens: TokenTable, config: DataConfig, *, subsampling: int, quiet: bool = False
+) -> tuple[CutSet, Rejects]:
+    """Choose the cuts to train on.
+
+    Cuts outside the wanted durations, or speed-perturbed where that is not wanted, are a choice
+    of the config and not counted; what `why_unusable` names is.
+
+    Raises:
+        TooManyRejects: where more than `config.max_rejected_percent` cannot be used.
+        ValueError: where no cut is left.
+    """
+    chosen, reasons, total = [], [], 0
+    for cut in tqdm(cuts, desc="checking utterances", unit="cut", disable=quiet, leave=False):
+        perturbed = "_sp" in cut.id
+        if perturbed and not config.speed_perturbed:
+            continue
+        if not config.min_utterance_seconds <= cut.duration <= config.max_utterance_seconds:
+            continue
+        total += 1
+        reason = why_unusable(cut, tokens, subsampling=subsampling)
+        if reason is None:
+            chosen.append(cut)
+        else:
+            reasons.append((cut.id, reason))
+    rejects = Rejects(total, limit_percent=config.max_rejected_percent)
+    for utterance_id, reason in reasons:
+        rejects.add(utterance_id, reason)
+    rejects.check()
+    if not chosen:
+        raise ValueError(f"data: none of {total} utterances can be used, at least one must be")
+    return CutSet.from_cuts(chosen), rejects
+
+
+class Utterances(Dataset[Batch]):
+    """Turns the small CutSet that a sampler gives into a `Batch`."""
+
+    def __init__(self, tokens: TokenTable) -> None:
+        self.tokens = tokens
+        self._extractor: Any = None
+
+    def __getitem__(self, cuts: CutSet) -> Batch:  # type: ignore[override]
+        """Load features, or compute them from audio where the cut has none."""
+        kept, features, rejected = [], [], []
+        for cut in cuts:
+            try:
+                features.append(self._features(cut))
+                kept.append(cut)
+            except Exception as error:  # whatever a broken file makes a codec raise
+                rejected.append((cut.id, f"unreadable: {type(error).__name__}: {error}"))
+        texts = [" ".join(s.text or "" for s in cut.supervisions).strip() for cut in kept]
+        targets = [torch.tensor(self.tokens.encode(text), dtype=torch.int64) for text in texts]
+        return Batch(
+            features=_pad(features, torch.zeros(0, NUM_MEL_BINS)),
+            lengths=torch.tensor([len(f) for f in features], dtype=torch.int64),
+            targets=_pad(targets, torch.zeros(0, dtype=torch.int64)),
+            target_lengths=torch.tensor([len(t) for t in targets], dtype=torch.int64),
+            ids=[cut.id for cut in kept],
+            texts=texts,
+            duration_seconds=sum(cut.duration for cut in kept),
+            rejected=rejected,
+        )
+
+    def _features(self, cut: Cut) -> Tensor:
+        array = cut.load_features() if cut.has_features else cut.compute_features(self._fbank())
+        features = torch.from_numpy(np.array(array, dtype=np.float32))
+        if not torch.isfinite(features).all():
+            raise ValueError("features are not finite")
+        return features
+
+    def _fbank(self) -> Any:
+        if self._extractor is None:
+            from lhotse.features.kaldifeat import KaldifeatFbank, KaldifeatFbankConfig
+
+            self._extractor = KaldifeatFbank(KaldifeatFbankConfig())
+        return self._extractor
+
+
+def _pad(rows: list[Tensor], empty: Tensor) -> Tensor:
+    """Stack rows of unequal length; no rows give a batch of none."""
+    return pad_sequence(rows, batch_first=True) if rows else empty[None][:0]
+
+
+class SkipFirst(Sampler[CutSet]):
+    """A sampler without its first batches: how an epoch is resumed where it stopped."""
+
+    def __init__(self, sampler: Any, num_batches: int) -> None:
+        self.sampler, self.num_batches = sampler, num_batches
+
+    def __iter__(self) -> Iterator[CutSet]:
+        """Batches of cuts."""
+        batches = iter(self.sampler)
+        for _ in range(self.num_batches):
+            next(batches, None)
+        yield from batches
+
+
+def epoch_batches(
+    cuts: CutSet,
+    tokens: TokenTable,
+    config: DataConfig,
+    *,
+    seed: int,
+    epoch: int,
+    skip: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader[Batch]:
+    """The training batches of one epoch, in an order that seed and epoch alone decide.
+
+    Args:
+        cuts: what `usable_cuts` chose.
+        tokens: makes targets of texts.
+        config: batch duration, buckets, workers.
+        seed: of the whole run, the same on every rank.
+        epoch: counted from 0.
+        skip: batches of this epoch that were trained on already.
+        rank: this process of `world_size`.
+        world_size: processes; each gets the same number of batches.
+    """
+    sampler = DynamicBucketingSampler(
+        cuts,
+        max_duration=config.max_duration_seconds,
+        num_buckets=max(1, min(config.num_buckets, len(cuts) // 4)),
+        shuffle=True,
+        drop_last=world_size > 1,
+        seed=seed,
+        rank=rank,
+        world_size=world_size,
+    )
+    sampler.set_epoch(epoch)
+    return _loader(tokens, SkipFirst(sampler, skip), num_workers=config.num_workers)
+
+
+def ordered_batches(
+    cuts: CutSet,
+    tokens: TokenTable,
+    *,
+    max_duration_seconds: float,
+    num_workers: int = 0,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader[Batch]:
+    """Every utterance of this rank once, longest first, for validation and decoding."""
+    longest_first = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
+    sampler = SimpleCutSampler(
+        CutSet.from_cuts(longest_first[rank::world_size]),
+        max_duration=max_duration_seconds,
+        shuffle=False,
+        rank=0,
+        world_size=1,
+    )
+    return _loader(tokens, sampler, num_workers=num_workers)
+
+
+def _loader(tokens: TokenTable, sampler: Any, *, num_workers: int) -> DataLoader[Batch]:
+    # A worker forked from a process that holds a GPU context can hang.
+    spawn = num_workers > 0 and torch.cuda.is_available()
+    return DataLoader(
+        Utterances(tokens),
+        sampler=sampler,
+        batch_size=None,
+        num_workers=num_workers,
+        multiprocessing_context="spawn" if spawn else None,
+    )

@@ -1,0 +1,201 @@
+"""The decoding program that recipes call: average, decode test sets, score, write files."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lhotse import CutSet
+from tqdm import tqdm
+
+from icefall_sampled import scoring
+from icefall_sampled.config import Config, from_json
+from icefall_sampled.data import Batch, ordered_batches, read_cuts
+from icefall_sampled.decoding.greedy import greedy
+from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.modeling import Transducer
+from icefall_sampled.rejects import Rejects
+from icefall_sampled.sampling import top_k
+from icefall_sampled.scoring import ErrorCounts, Result
+from icefall_sampled.tokens import TokenTable, load_tokens
+from icefall_sampled.training import checkpoint
+from icefall_sampled.training.checkpoint import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig:
+    """How to decode; what the model is comes from its checkpoint."""
+
+    exp_dir: Path = Path("exp")
+    """Folder of the training run; results go into it."""
+    sets: tuple[str, ...] = ()
+    """Test sets to decode; none means all of the recipe's."""
+    method: Literal["greedy"] = "greedy"
+    """Search."""
+    ctc_top_k: int = 0
+    """Allow only the K classes of highest mean CTC posterior, blank included; 0 for all."""
+    avg: int = 5
+    """How many of the latest checkpoints to average; 0 takes the best on dev."""
+    max_symbols: int = 10
+    """Labels at one frame at the most."""
+    max_duration_seconds: float = 200.0
+    """Speech in one batch."""
+    lang_dir: Path | None = None
+    """Token table; by default that of training. It must be the same table."""
+    num_workers: int = 0
+    """Processes that load batches."""
+    max_rejected_percent: float = 1.0
+    """Stop when a larger share of a test set than this cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetScore:
+    """How well, and how fast, one test set was decoded."""
+
+    words: ErrorCounts
+    characters: ErrorCounts
+    real_time_factor: float
+    """Seconds of computing (encoder and search) to a second of speech."""
+
+
+def decode(config: DecodeConfig, sets: dict[str, Path]) -> dict[str, SetScore]:
+    """Decode test sets and write recogs-, errs- and wer-summary files for words and characters.
+
+    Args:
+        config: how.
+        sets: manifest of each test set that the recipe has.
+
+    Raises:
+        ValueError: for a set, checkpoint or vocabulary that does not fit, before any decoding.
+    """
+    unknown = sorted(set(config.sets) - set(sets))
+    if unknown:
+        raise ValueError(f"sets: there is no {unknown[0]!r}, it must be among {', '.join(sets)}")
+    if config.ctc_top_k < 0:
+        raise ValueError(f"ctc_top_k is {config.ctc_top_k}, it must be 0 or a number of classes")
+    chosen = {
+        name: read_cuts(path, argument=f"set {name}")
+        for name, path in sets.items()
+        if not config.sets or name in config.sets
+    }
+    model, tokens = load_model(config)
+    scores = {name: _decode_set(config, name, cuts, model, tokens) for name, cuts in chosen.items()}
+    return scores
+
+
+def load_model(config: DecodeConfig) -> tuple[Transducer, TokenTable]:
+    """The averaged model of a run on the best device there is, in eval mode, and its tokens.
+
+    Raises:
+        CheckpointError: where there is no checkpoint or it is of another vocabulary.
+    """
+    if config.avg < 0:
+        raise ValueError(f"avg is {config.avg}, it must be at least 0")
+    if config.avg:
+        paths = checkpoint.find(config.exp_dir)[-config.avg :]
+    else:
+        paths = [config.exp_dir / checkpoint.BEST]
+    if not paths:
+        raise CheckpointError(f"exp_dir is {config.exp_dir}, there is no checkpoint in it")
+    state = checkpoint.average(paths)
+    trained = from_json(Config, state["config"])
+    tokens = load_tokens(config.lang_dir or trained.data.lang_dir)
+    if tokens.fingerprint != state["tokens"]:
+        raise CheckpointError(
+            f"{paths[-1]} was trained with another vocabulary ({state['vocab_size']} classes) "
+            f"than {config.lang_dir or trained.data.lang_dir} has ({tokens.vocab_size} classes)"
+        )
+    model = Transducer(trained, tokens.vocab_size)
+    model.load_state_dict(state["model"])
+    logger.info("decoding with the mean of %d checkpoints up to %s", len(paths), paths[-1])
+    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokens
+
+
+def _decode_set(
+    config: DecodeConfig, name: str, cuts: CutSet, model: Transducer, tokens: TokenTable
+) -> SetScore:
+    batches = ordered_batches(
+        cuts,
+        tokens,
+        max_duration_seconds=config.max_duration_seconds,
+        num_workers=config.num_workers,
+    )
+    total = len(list(cuts))
+    rejects = Rejects(total, limit_percent=config.max_rejected_percent)
+    results, busy, speech = [], 0.0, 0.0
+    with tqdm(total=total, desc=f"decoding {name}", unit="utt") as bar:
+        for batch in batches:
+            for utterance_id, reason in batch.rejected:
+                rejects.add(utterance_id, reason)
+            rejects.check()
+            bar.update(len(batch.ids) + len(batch.rejected))
+            if not batch.ids:
+                continue
+            started = time.perf_counter()
+            hypotheses = decode_batch(config, model, batch)
+            busy += time.perf_counter() - started
+            speech += batch.duration_seconds
+            results += _results(batch, hypotheses, tokens)
+    words, characters = _write(config, name, results)
+    return SetScore(words=words, characters=characters, real_time_factor=busy / max(speech, 1e-9))
+
+
+@torch.no_grad()
+def decode_batch(config: DecodeConfig, model: Transducer, batch: Batch) -> list[Hypothesis]:
+    """Hypotheses of a batch, with the search and the constraint that the config names."""
+    on_device = batch.to(next(model.parameters()).device)
+    encoded = model.encode(on_device.features, on_device.lengths)
+    allowed = None
+    if config.ctc_top_k:
+        allowed = top_k(model.mean_posterior(encoded), config.ctc_top_k)
+    return greedy(
+        model, encoded.out, encoded.lengths, allowed=allowed, max_symbols=config.max_symbols
+    )
+
+
+def _results(batch: Batch, hypotheses: list[Hypothesis], tokens: TokenTable) -> list[Result]:
+    return [
+        Result(id=utterance_id, reference=text.split(), hypothesis=tokens.decode(h.tokens).split())
+        for utterance_id, text, h in zip(batch.ids, batch.texts, hypotheses, strict=True)
+    ]
+
+
+def settings_of(config: DecodeConfig) -> str:
+    """The part of file names that tells decoding runs of one model apart."""
+    parts = [config.method, f"avg-{config.avg}" if config.avg else "best"]
+    if config.ctc_top_k:
+        parts.append(f"ctc-top-{config.ctc_top_k}")
+    return "-".join(parts)
+
+
+def _write(
+    config: DecodeConfig, name: str, results: list[Result]
+) -> tuple[ErrorCounts, ErrorCounts]:
+    """Write the files of one set; give the word and character errors."""
+    settings = settings_of(config)
+    folder = config.exp_dir / config.method
+    folder.mkdir(parents=True, exist_ok=True)
+    scoring.write_recogs(folder / f"recogs-{name}-{settings}.txt", results)
+    words = scoring.write_errs(folder / f"errs-{name}-{settings}.txt", results, name=name)
+    characters = scoring.write_errs(
+        folder / f"errs-char-{name}-{settings}.txt",
+        [r.in_characters() for r in results],
+        name=name,
+    )
+    scoring.write_summary(
+        folder / f"wer-summary-{name}-{settings}.txt", {settings: words}, unit="WER"
+    )
+    scoring.write_summary(
+        folder / f"cer-summary-{name}-{settings}.txt", {settings: characters}, unit="CER"
+    )
+    logger.info(
+        "%s %s: WER %.2f %% of %d words, CER %.2f %%",
+        name, settings, words.percent, words.reference, characters.percent,
+    )  # fmt: skip
+    return words, characters

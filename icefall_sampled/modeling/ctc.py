@@ -1,0 +1,31 @@
+"""The CTC output layer that joint, Intermediate and self-conditioned CTC share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class CtcHead(nn.Module):
+    """Output layer (V, D) of CTC and, for SC-CTC, the way back from posteriors to the encoder.
+
+    Lee and Watanabe 2021 share the output layer between the last and the intermediate losses;
+    Nozaki and Komatsu 2021 (Eq. 7) add a linear map of the posterior to the hidden vector.
+    """
+
+    def __init__(self, width: int, vocab_size: int, *, self_conditioning: bool = False) -> None:
+        super().__init__()
+        self.output = nn.Linear(width, vocab_size)
+        self.feedback = nn.Linear(vocab_size, width) if self_conditioning else None
+
+    def log_probs(self, hidden: Tensor) -> Tensor:
+        """(N, T, D) -> (N, T, V), in nats."""
+        return torch.log_softmax(self.output(hidden).float(), dim=-1)
+
+    def condition(self, hidden: Tensor) -> Tensor:
+        """(N, T, D) -> (N, T, D): the hidden vectors plus a linear map of their posteriors."""
+        if self.feedback is None:
+            return hidden
+        posterior = self.log_probs(hidden).exp().to(hidden.dtype)
+        conditioned: Tensor = hidden + self.feedback(posterior)
+        return conditioned

@@ -1,0 +1,210 @@
+"""The whole model: Conformer, predictor, joiner, CTC head, and the losses over a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from icefall_sampled.config import Config
+from icefall_sampled.losses import ctc_loss, transducer_loss
+from icefall_sampled.modeling.conformer import Conformer
+from icefall_sampled.modeling.ctc import CtcHead
+from icefall_sampled.modeling.joiner import Joiner
+from icefall_sampled.modeling.predictor import make_predictor
+from icefall_sampled.modeling.subsampling import padding_mask
+from icefall_sampled.sampling import (
+    SampledVocabulary,
+    max_positives,
+    mean_posterior,
+    sample_vocabulary,
+)
+from icefall_sampled.tokens import BLANK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Losses of a batch, means over its utterances in nats; None where there is no such loss."""
+
+    total: Tensor
+    """The weighted sum that is minimised."""
+    transducer: Tensor | None = None
+    ctc: Tensor | None = None
+    interctc: Tensor | None = None
+    vocabulary: SampledVocabulary | None = None
+    """The classes of the softmax; None for all of them."""
+    widened: bool = False
+    """Whether K had to grow beyond `sampling.num_sampled` to hold this batch's positives."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder and the CTC losses on it give for a batch."""
+
+    out: Tensor  # (N, T, D)
+    lengths: Tensor  # (N,)
+    taps: list[Tensor]  # (N, T, D) after each intermediate block
+
+
+class Transducer(nn.Module):
+    """RNN-Transducer trained with sampled softmax and auxiliary CTC losses."""
+
+    def __init__(self, config: Config, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        ctc = config.ctc
+        self.encoder = Conformer(config.encoder, taps=ctc.intermediate_layers)
+        self.predictor = make_predictor(config.predictor, vocab_size)
+        self.joiner = Joiner(
+            config.joiner,
+            encoder_width=config.encoder.width,
+            predictor_width=config.predictor.hidden_width,
+            vocab_size=vocab_size,
+        )
+        self.ctc: CtcHead | None = None
+        if ctc.joint_weight > 0 or ctc.intermediate_layers:
+            self.ctc = CtcHead(
+                config.encoder.width, vocab_size, self_conditioning=ctc.self_conditioning
+            )
+
+    def encode(self, features: Tensor, lengths: Tensor) -> Encoded:
+        """(N, frames, bins), (N,) -> encoder output, lengths and intermediate outputs."""
+        taps: list[Tensor] = []
+
+        def tap(x: Tensor, lengths: Tensor) -> Tensor:
+            assert self.ctc is not None
+            taps.append(x)
+            return self.ctc.condition(x)
+
+        out, lengths = self.encoder(features, lengths, tap=tap)
+        return Encoded(out, lengths, taps)
+
+    def mean_posterior(self, encoded: Encoded) -> Tensor:
+        """(N, V) mean CTC posterior, of joint CTC or else of the last intermediate layer.
+
+        Raises:
+            ValueError: where the model has no CTC head.
+        """
+        if self.ctc is None:
+            raise ValueError("ctc_top_k needs a model with a CTC head, this one has none")
+        hidden = encoded.out if self.config.ctc.joint_weight > 0 else encoded.taps[-1]
+        return mean_posterior(self.ctc.log_probs(hidden), encoded.lengths)
+
+    def predict(self, targets: Tensor, target_lengths: Tensor) -> Tensor:
+        """(N, U) targets, padded with anything -> (N, U + 1, J) projected predictor outputs."""
+        padding = padding_mask(target_lengths, targets.shape[1])
+        history = nn.functional.pad(targets.masked_fill(padding, BLANK), (1, 0), value=BLANK)
+        out: Tensor = self.joiner.predictor_projection(self.predictor(history))
+        return out
+
+    def forward(
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        targets: Tensor,
+        target_lengths: Tensor,
+        *,
+        with_transducer: bool = True,
+    ) -> Losses:
+        """All losses of a batch.
+
+        Args:
+            features: (N, frames, num_features).
+            lengths: (N,) input frames.
+            targets: (N, U) without blank, padded with anything.
+            target_lengths: (N,).
+            with_transducer: false while only the CTC losses are trained.
+        """
+        encoded = self.encode(features, lengths)
+        ctc, interctc, posterior = self._ctc_losses(encoded, targets, target_lengths)
+        weights = self.config.ctc
+        total: Tensor = torch.zeros((), device=features.device)
+        if ctc is not None:
+            total = total + weights.joint_weight * ctc
+        if interctc is not None:
+            total = total + weights.intermediate_weight * interctc
+        if not with_transducer:
+            total = total + self._untouched()
+            return Losses(total=total, ctc=ctc, interctc=interctc)
+        vocabulary, widened = self._sample(posterior, targets, target_lengths)
+        transducer = self._transducer_loss(encoded, targets, target_lengths, vocabulary)
+        return Losses(
+            total=total + transducer,
+            transducer=transducer,
+            ctc=ctc,
+            interctc=interctc,
+            vocabulary=vocabulary,
+            widened=widened,
+        )
+
+    def _ctc_losses(
+        self, encoded: Encoded, targets: Tensor, target_lengths: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Joint CTC, mean Intermediate CTC, and the (N, V) posterior that sampling asks for."""
+        if self.ctc is None:
+            return None, None, None
+        wanted = self.config.sampling.distribution
+
+        def head(hidden: Tensor, wants_posterior: bool) -> tuple[Tensor, Tensor | None]:
+            assert self.ctc is not None
+            output = self.ctc.output
+            loss, posterior = ctc_loss(
+                hidden, output.weight, output.bias, targets, encoded.lengths, target_lengths,
+                return_mean_posterior=True,
+            )  # fmt: skip
+            return loss, posterior if wants_posterior else None
+
+        joint, interctc, posterior = None, None, None
+        if self.config.ctc.joint_weight > 0:
+            joint, posterior = head(encoded.out, wanted == "ctc")
+        if encoded.taps:
+            heads = [head(hidden, wanted == "interctc") for hidden in encoded.taps]
+            interctc = torch.stack([loss for loss, _ in heads]).mean()
+            posterior = heads[-1][1] if wanted == "interctc" else posterior
+        return joint, interctc, posterior
+
+    def _sample(
+        self, posterior: Tensor | None, targets: Tensor, target_lengths: Tensor
+    ) -> tuple[SampledVocabulary | None, bool]:
+        """The classes of this batch's softmax, and whether K had to be widened."""
+        config = self.config.sampling
+        if config.strategy == "none" or config.num_sampled >= self.vocab_size:
+            return None, False
+        needed = max_positives(targets, target_lengths, strategy=config.strategy)
+        vocabulary = sample_vocabulary(
+            targets,
+            target_lengths,
+            vocab_size=self.vocab_size,
+            num_sampled=max(config.num_sampled, needed),
+            strategy=config.strategy,
+            probs=None if posterior is None else posterior.detach(),
+        )
+        return vocabulary, needed > config.num_sampled
+
+    def _transducer_loss(
+        self,
+        encoded: Encoded,
+        targets: Tensor,
+        target_lengths: Tensor,
+        vocabulary: SampledVocabulary | None,
+    ) -> Tensor:
+        output = self.joiner.output
+        return transducer_loss(
+            self.joiner.encoder_projection(encoded.out),
+            self.predict(targets, target_lengths),
+            output.weight,
+            output.bias,
+            targets,
+            encoded.lengths,
+            target_lengths,
+            vocabulary=vocabulary,
+            activation=self.config.joiner.activation,
+            implementation=self.config.loss.implementation,
+        )
+
+    def _untouched(self) -> Tensor:
+        """Zero, but with a gradient for predictor and joiner: under DDP every weight needs one."""
+        parts = [*self.predictor.parameters(), *self.joiner.parameters()]
+        return torch.stack([p.sum() * 0.0 for p in parts]).sum()

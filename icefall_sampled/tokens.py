@@ -1,0 +1,97 @@
+"""Token tables: text to ids and back. Blank is id 0 in each of them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Protocol
+
+BLANK = 0
+BLANK_TOKEN = "<blk>"
+UNKNOWN_TOKEN = "<unk>"
+
+
+class TokenTable(Protocol):
+    """What training, decoding and scoring need of a tokenizer."""
+
+    vocab_size: int
+    """V, classes with blank."""
+    unknown_id: int
+    """The id that `encode` gives to what is outside the table."""
+    fingerprint: str
+    """Tells tables apart: a checkpoint refuses to be decoded with another's."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, none of them blank."""
+        ...
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids."""
+        ...
+
+
+class BpeTokens:
+    """A SentencePiece model in which piece 0 is `<blk>`."""
+
+    def __init__(self, model: Path) -> None:
+        import sentencepiece
+
+        self._processor = sentencepiece.SentencePieceProcessor()
+        self._processor.load(str(model))
+        if self._processor.id_to_piece(BLANK) != BLANK_TOKEN:
+            first = self._processor.id_to_piece(BLANK)
+            raise ValueError(f"{model}: piece 0 is {first!r}, it must be {BLANK_TOKEN!r}")
+        self.vocab_size: int = self._processor.get_piece_size()
+        self.unknown_id: int = self._processor.unk_id()
+        self.fingerprint = hashlib.sha256(model.read_bytes()).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, none of them blank."""
+        ids: list[int] = self._processor.encode(text)
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids."""
+        text: str = self._processor.decode(ids)
+        return text
+
+
+class CharTokens:
+    """Characters, one id each; spaces are dropped. The file has a line `token id` for each."""
+
+    def __init__(self, tokens_txt: Path) -> None:
+        text = tokens_txt.read_text(encoding="utf-8")
+        rows = [line.rsplit(maxsplit=1) for line in text.splitlines() if line.strip()]
+        if any(len(row) != 2 or row[1] != str(i) for i, row in enumerate(rows)):
+            raise ValueError(f"{tokens_txt}: each line must be `token id`, ids counting from 0")
+        self._tokens = [token for token, _ in rows]
+        self._ids = {token: i for i, token in enumerate(self._tokens)}
+        if not rows or self._tokens[BLANK] != BLANK_TOKEN or UNKNOWN_TOKEN not in self._ids:
+            raise ValueError(f"{tokens_txt}: {BLANK_TOKEN} must have id 0, {UNKNOWN_TOKEN} any id")
+        self.vocab_size = len(rows)
+        self.unknown_id = self._ids[UNKNOWN_TOKEN]
+        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, none of them blank."""
+        return [self._ids.get(c, self.unknown_id) for c in text if not c.isspace()]
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids."""
+        return "".join(self._tokens[i] for i in ids)
+
+
+def load_tokens(lang_dir: Path) -> TokenTable:
+    """The token table of a language folder: bpe.model if it is there, else tokens.txt.
+
+    Raises:
+        ValueError: where the folder has neither, or a malformed one.
+    """
+    if (lang_dir / "bpe.model").is_file():
+        return BpeTokens(lang_dir / "bpe.model")
+    if (lang_dir / "tokens.txt").is_file():
+        return CharTokens(lang_dir / "tokens.txt")
+    raise ValueError(
+        f"data.lang_dir is {lang_dir}, it must be a folder with bpe.model or tokens.txt "
+        "(prepare.sh makes it)"
+    )

@@ -1,0 +1,137 @@
+"""Checkpoints: written atomically, found again, averaged.
+
+A checkpoint holds tensors, numbers and text alone, so loading one runs no code.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BEST = "best.pt"
+PATTERN = "step-*.pt"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written, read or used; the message says why."""
+
+
+def path_of(exp_dir: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return exp_dir / f"step-{step:08d}.pt"
+
+
+def save(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint so that at every moment either the old file or the new one is whole.
+
+    Raises:
+        CheckpointError: where the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write checkpoint {path}: {error}") from error
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a checkpoint atomically."""
+    temporary = target.with_name(target.name + ".tmp")
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CheckpointError(f"cannot write checkpoint {target}: {error}") from error
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        CheckpointError: where the file is not there or is not a whole checkpoint.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no checkpoint {path}") from error
+    except Exception as error:  # zip, pickle and EOF errors of a damaged file
+        raise CheckpointError(f"{path} is not a whole checkpoint: {error}") from error
+    if not isinstance(state, dict) or not {"model", "config", "step"} <= set(state):
+        raise CheckpointError(f"{path} is not a checkpoint of this project")
+    return state
+
+
+def find(exp_dir: Path) -> list[Path]:
+    """The checkpoints of a run, oldest first, without best.pt."""
+    return sorted(exp_dir.glob(PATTERN))
+
+
+def prune(exp_dir: Path, keep: int) -> None:
+    """Delete all checkpoints but the latest `keep`; best.pt stays."""
+    for path in find(exp_dir)[:-keep]:
+        path.unlink()
+
+
+def average(paths: list[Path]) -> dict[str, Any]:
+    """The newest checkpoint with the mean of all their weights in it.
+
+    The mean is taken in float64; counters (as of batch norm) come from the newest.
+
+    Raises:
+        CheckpointError: where their weights do not fit together.
+    """
+    assert paths
+    newest = load(paths[-1])
+    total: dict[str, Tensor] = {
+        k: v.double() for k, v in newest["model"].items() if v.is_floating_point()
+    }
+    for path in paths[:-1]:
+        model = load(path)["model"]
+        if {k: v.shape for k, v in model.items()} != {
+            k: v.shape for k, v in newest["model"].items()
+        }:
+            raise CheckpointError(f"{path} and {paths[-1]} are of different models")
+        for name in total:
+            total[name] += model[name]
+    for name, value in total.items():
+        mean: Tensor = value / len(paths)
+        newest["model"][name] = mean.to(newest["model"][name].dtype)
+    return newest
+
+
+def rng_state() -> dict[str, Any]:
+    """The random states of Python, NumPy and torch, as tensors and text."""
+    kind, keys, position, has_gauss, gauss = cast(tuple[Any, ...], np.random.get_state())
+    state: dict[str, Any] = {
+        "python": repr(random.getstate()),
+        "numpy": (kind, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Put back what `rng_state` gave."""
+    random.setstate(ast.literal_eval(state["python"]))
+    kind, keys, position, has_gauss, gauss = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])

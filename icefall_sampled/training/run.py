@@ -1,0 +1,134 @@
+"""The state of a training run: what a checkpoint holds, and how it is put back."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+import torch
+
+from icefall_sampled.config import Config, from_json, to_json
+from icefall_sampled.modeling import Transducer
+from icefall_sampled.tokens import TokenTable
+from icefall_sampled.training import checkpoint
+from icefall_sampled.training.checkpoint import CheckpointError
+from icefall_sampled.training.distributed import World
+
+logger = logging.getLogger(__name__)
+
+# What must not differ between the command that began a run and the one that continues it.
+ARCHITECTURE = ("encoder", "ctc", "predictor", "joiner")
+
+
+class Run:
+    """Model, optimizer, and the position in the data."""
+
+    def __init__(
+        self,
+        config: Config,
+        model: Transducer,
+        optimizer: torch.optim.Optimizer,
+        tokens: TokenTable,
+        world: World,
+    ) -> None:
+        self.config, self.model, self.optimizer = config, model, optimizer
+        self.tokens, self.world = tokens, world
+        self.scaler = torch.cuda.amp.GradScaler(enabled=config.training.precision == "float16")
+        self.step = 0
+        self.epoch = 0
+        self.batches = 0  # of this epoch, on this rank, trained on
+        self.bad_steps = 0  # in a row, without a finite gradient
+        self.widened = 0
+        self.best = float("inf")
+
+    def finish_step(self, gradient_norm: float) -> None:
+        """Update the weights unless the gradient is not finite."""
+        finite = gradient_norm < float("inf")  # false for nan too
+        if finite or self.scaler.is_enabled():  # the scaler skips such a step by itself
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.bad_steps = 0 if finite else self.bad_steps + 1
+        if not finite:
+            logger.warning("step %d skipped: the gradient is not finite", self.step + 1)
+        self.step += 1
+
+    def save(self, dev_loss: float | None) -> None:
+        """Write a checkpoint; `dev_loss` (None: not measured) decides whether it is the best."""
+        rng = self.world.gather(checkpoint.rng_state())
+        is_best = dev_loss is not None and dev_loss < self.best
+        if is_best:
+            self.best = cast(float, dev_loss)
+        if not self.world.is_main:
+            return
+        exp_dir = self.config.exp_dir
+        path = checkpoint.path_of(exp_dir, self.step)
+        checkpoint.save(path, self._state(rng))
+        if is_best:
+            checkpoint.copy(path, exp_dir / checkpoint.BEST)
+        checkpoint.prune(exp_dir, self.config.training.keep_checkpoints)
+
+    def _state(self, rng: list[object]) -> dict[str, Any]:
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "config": to_json(self.config),
+            "vocab_size": self.tokens.vocab_size,
+            "tokens": self.tokens.fingerprint,
+            "step": self.step,
+            "epoch": self.epoch,
+            "batches": self.batches,
+            "bad_steps": self.bad_steps,
+            "widened": self.widened,
+            "best": self.best,
+            "rng": rng,
+        }
+
+    def resume(self) -> None:
+        """Go on from the latest checkpoint in `exp_dir`, if there is one.
+
+        Raises:
+            CheckpointError: where it is of another model or vocabulary, or damaged.
+        """
+        found = checkpoint.find(self.config.exp_dir)
+        if not found:
+            return
+        state = checkpoint.load(found[-1])
+        self._check(state, str(found[-1]))
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        for name in ("step", "epoch", "batches", "bad_steps", "widened", "best"):
+            setattr(self, name, state[name])
+        if len(state["rng"]) == self.world.size:
+            checkpoint.set_rng_state(state["rng"][self.world.rank])
+        else:
+            logger.warning(
+                "%d processes continue what %d began: the data of this epoch starts again",
+                self.world.size,
+                len(state["rng"]),
+            )
+            self.batches = 0
+        logger.info("continuing from %s at step %d", found[-1], self.step)
+
+    def _check(self, state: dict[str, Any], name: str) -> None:
+        if state["tokens"] != self.tokens.fingerprint:
+            raise CheckpointError(
+                f"{name} was trained with another vocabulary ({state['vocab_size']} classes) than "
+                f"data.lang_dir {self.config.data.lang_dir} ({self.tokens.vocab_size} classes); "
+                "choose another exp_dir or the lang_dir of that run"
+            )
+        was = from_json(Config, state["config"])
+        for part in ARCHITECTURE:
+            if getattr(was, part) != getattr(self.config, part):
+                raise CheckpointError(
+                    f"{name} was trained with {getattr(was, part)}, this command asks for "
+                    f"{getattr(self.config, part)}; choose another exp_dir to train another model"
+                )
+        changed = [
+            f"{part} {getattr(was, part)} -> {getattr(self.config, part)}"
+            for part in ("data", "spec_augment", "sampling", "loss", "optimizer")
+            if getattr(was, part) != getattr(self.config, part)
+        ]
+        if changed:
+            logger.warning("the run in %s goes on changed: %s", name, "; ".join(changed))

@@ -1,0 +1,41 @@
+"""Stopping on a signal at the end of a step, on all processes together."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+from icefall_sampled.training.distributed import World
+
+
+class StopSignal:
+    """Remembers SIGINT and SIGTERM while the block runs; a second one stops at once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._seen = False
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopSignal:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._seen:
+            raise KeyboardInterrupt
+        self._seen = True
+
+    def requested(self) -> bool:
+        """Whether any process was asked to stop."""
+        return self._world.sum(float(self._seen))[0] > 0
