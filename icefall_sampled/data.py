@@ -108,7 +108,11 @@ def usable_cuts(
             chosen.append(cut)
         else:
             reasons.append((cut.id, reason))
-    rejects = Rejects(total, limit_percent=config.max_rejected_percent)
+    rejects = Rejects(
+        total,
+        limit_percent=config.max_rejected_percent,
+        option="--data.max-rejected-percent",
+    )
     for utterance_id, reason in reasons:
         rejects.add(utterance_id, reason)
     rejects.check()
@@ -132,7 +136,8 @@ class Utterances(Dataset[Batch]):
                 features.append(self._features(cut))
                 kept.append(cut)
             except Exception as error:  # whatever a broken file makes a codec raise
-                rejected.append((cut.id, f"unreadable: {type(error).__name__}: {error}"))
+                what = str(error).partition("\n")[0]  # lhotse appends the whole cut below
+                rejected.append((cut.id, f"unreadable: {type(error).__name__}: {what}"))
         texts = [" ".join(s.text or "" for s in cut.supervisions).strip() for cut in kept]
         targets = [torch.tensor(self.tokens.encode(text), dtype=torch.int64) for text in texts]
         return Batch(
@@ -164,6 +169,24 @@ class Utterances(Dataset[Batch]):
 def _pad(rows: list[Tensor], empty: Tensor) -> Tensor:
     """Stack rows of unequal length; no rows give a batch of none."""
     return pad_sequence(rows, batch_first=True) if rows else empty[None][:0]
+
+
+class _AnyTorchSampler(Sampler[CutSet]):
+    """Stands between lhotse's samplers and torch's.
+
+    Torch 1.13 demands a constructor argument that lhotse, written for later ones, does not give.
+    """
+
+    def __init__(self, data_source: object = None) -> None:
+        pass
+
+
+class BucketingSampler(DynamicBucketingSampler, _AnyTorchSampler):
+    """Lhotse's sampler of cuts of similar duration."""
+
+
+class InOrderSampler(SimpleCutSampler, _AnyTorchSampler):
+    """Lhotse's sampler of cuts as they come."""
 
 
 class SkipFirst(Sampler[CutSet]):
@@ -203,7 +226,7 @@ def epoch_batches(
         rank: this process of `world_size`.
         world_size: processes; each gets the same number of batches.
     """
-    sampler = DynamicBucketingSampler(
+    sampler = BucketingSampler(
         cuts,
         max_duration=config.max_duration_seconds,
         num_buckets=max(1, min(config.num_buckets, len(cuts) // 4)),
@@ -228,7 +251,7 @@ def ordered_batches(
 ) -> DataLoader[Batch]:
     """Every utterance of this rank once, longest first, for validation and decoding."""
     longest_first = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
-    sampler = SimpleCutSampler(
+    sampler = InOrderSampler(
         CutSet.from_cuts(longest_first[rank::world_size]),
         max_duration=max_duration_seconds,
         shuffle=False,
