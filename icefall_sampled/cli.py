@@ -57,6 +57,11 @@ def parse(default: C, *, description: str) -> C:
     return tyro.cli(type(default), default=default, description=description)
 
 
+def parse_class(cls: type[C], *, description: str) -> C:
+    """Read the fields of a dataclass from the command line; those without default are required."""
+    return tyro.cli(cls, description=description)
+
+
 def _differences(base: object, config: object) -> str:
     """The fields in which a config differs from another, as text."""
     was, now = _leaves(base), _leaves(config)

@@ -177,7 +177,7 @@ class _AnyTorchSampler(Sampler[CutSet]):
     Torch 1.13 demands a constructor argument that lhotse, written for later ones, does not give.
     """
 
-    def __init__(self, data_source: object = None) -> None:
+    def __init__(self, *arguments: Any, **options: Any) -> None:
         pass
 
 

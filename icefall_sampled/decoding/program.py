@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +68,8 @@ class SetScore:
 def decode(config: DecodeConfig, sets: dict[str, Path]) -> dict[str, SetScore]:
     """Decode test sets and write recogs-, errs- and wer-summary files for words and characters.
 
+    The scores go into scores-*.json as well, from which tables of results are written.
+
     Args:
         config: how.
         sets: manifest of each test set that the recipe has.
@@ -86,6 +89,8 @@ def decode(config: DecodeConfig, sets: dict[str, Path]) -> dict[str, SetScore]:
     }
     model, tokens = load_model(config)
     scores = {name: _decode_set(config, name, cuts, model, tokens) for name, cuts in chosen.items()}
+    path = config.exp_dir / config.method / f"scores-{settings_of(config)}.json"
+    path.write_text(json.dumps({name: asdict(s) for name, s in scores.items()}, indent=2))
     return scores
 
 

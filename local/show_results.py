@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""The table of results, from the files that training, decoding and measuring wrote.
+
+    show_results.py exp/example_ctc exp/full                print
+    show_results.py exp/* --header local/results.md --output RESULTS.md
+
+No number in such a table is typed by hand.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import tyro
+
+from icefall_sampled import cli
+from icefall_sampled.config import Config, from_json
+from icefall_sampled.training import checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Which runs, and where the table goes."""
+
+    exp_dirs: tyro.conf.Positional[tuple[Path, ...]]
+    """Folders of training runs, a row for each decoding of each test set."""
+    header: Path | None = None
+    """Text that the table follows in the output file."""
+    output: Path | None = None
+    """Markdown file to write; none prints only."""
+
+
+def rows_of(exp_dir: Path) -> list[list[str]]:
+    """A row for each set and each way that it was decoded, the model and its memory beside it."""
+    state = checkpoint.load(checkpoint.find(exp_dir)[-1])
+    sampling = from_json(Config, state["config"]).sampling
+    classes = "all" if sampling.strategy == "none" else str(sampling.num_sampled)
+    memory: dict[str, float] = {}
+    if (exp_dir / "memory.json").is_file():
+        memory = json.loads((exp_dir / "memory.json").read_text())
+    step_mib = [f"{memory[k]:.1f}" if k in memory else "-" for k in ("sampled", "full")]
+    rows = []
+    for path in sorted(exp_dir.glob("*/scores-*.json")):
+        settings = path.stem.removeprefix("scores-")
+        for name, score in json.loads(path.read_text()).items():
+            rows.append(
+                [exp_dir.name, f"{classes} of {state['vocab_size']}", name, settings,
+                 _rate(score["words"]), _rate(score["characters"]),
+                 f"{score['real_time_factor']:.3f}", *step_mib]
+            )  # fmt: skip
+    return sorted(rows, key=lambda row: row[2])
+
+
+def _rate(counts: dict[str, int]) -> str:
+    errors = counts["substitutions"] + counts["deletions"] + counts["insertions"]
+    return f"{100 * errors / counts['reference']:.2f}" if counts["reference"] else "-"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table in columns of equal width."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
+        for row in [header, ["-" * w for w in widths], *rows]
+    ]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Where and with what this was measured."""
+    root = Path(__file__).resolve().parent.parent
+    git: Any = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    commit = git.stdout.strip() or "unknown"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return (
+        f"Commit {commit}, torch {torch.__version__}, Python {platform.python_version()}, "
+        f"{platform.machine()}, {device}, {torch.get_num_threads()} threads."
+    )
+
+
+def report(exp_dirs: tuple[Path, ...]) -> str:
+    """The table and where it comes from.
+
+    Raises:
+        ValueError: where a folder holds no training run.
+    """
+    for exp_dir in exp_dirs:
+        if not checkpoint.find(exp_dir):
+            raise ValueError(f"{exp_dir} holds no checkpoint, it must be a run's exp_dir")
+    header = [
+        "variant", "classes", "set", "decoding", "WER %", "CER %", "real-time factor",
+        "MiB of a step, sampled", "MiB of a step, full softmax",
+    ]  # fmt: skip
+    rows = [row for exp_dir in exp_dirs for row in rows_of(exp_dir)]
+    return table(header, rows) + "\n\n" + machine()
+
+
+def main() -> None:
+    """Read the command line, print, and write the file."""
+    arguments = cli.parse_class(Arguments, description=__doc__ or "")
+    text = report(arguments.exp_dirs)
+    sys.stdout.write(text + "\n")
+    if arguments.output is not None:
+        header = arguments.header.read_text() + "\n" if arguments.header else ""
+        arguments.output.write_text(header + text + "\n")
+
+
+if __name__ == "__main__":
+    cli.run(main)
