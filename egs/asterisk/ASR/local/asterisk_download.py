@@ -1,0 +1,195 @@
+"""Stage 0: fetch the Asterisk core sounds and check every file against a pinned SHA-256.
+
+For each language LL the result is
+
+    DOWNLOAD_DIR/LL/core-sounds-LL.txt      what is said, a line a prompt
+    DOWNLOAD_DIR/LL/sounds/ID.g722          how it is said, raw G.722
+
+The Asterisk project's own archives are tried first, then Debian's packages of the same release
+(`apt-get download` and `dpkg-deb -x` need no root). checksums/LL.sha256 has a line for every file,
+so it does not matter where one came from. Files that are there and right are never fetched again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from asterisk_texts import split_languages
+
+from icefall_sampled.script import run_script
+
+VERSION = "1.6.1"
+RELEASES = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
+_CHECKSUMS = Path(__file__).with_name("checksums")
+_NAMED_FILES = 3
+
+Source = Callable[[str, Path], Path]
+"""Fetches a language into a scratch folder, and says where it unpacked what."""
+
+logger = logging.getLogger(__name__)
+
+
+class DownloadError(ValueError):
+    """What could not be fetched, and what to do about it."""
+
+
+def read_checksums(path: Path) -> dict[str, str]:
+    """The SHA-256 of each file of a language, by its path; the format is sha256sum's."""
+    rows = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
+    return {name.strip(): digest for digest, name in rows}
+
+
+def local_path(folder: Path, name: str) -> Path:
+    """Where a file of the checksum list is kept."""
+    return folder / "sounds" / name if name.endswith(".g722") else folder / name
+
+
+def verify(folder: Path, checksums: dict[str, str]) -> tuple[list[str], list[str]]:
+    """The names of the files that are missing, and of those that are corrupted."""
+    missing, corrupted = [], []
+    for name, digest in checksums.items():
+        path = local_path(folder, name)
+        if not path.is_file():
+            missing.append(name)
+        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+            corrupted.append(name)
+    return missing, corrupted
+
+
+def fetch_archive(language: str, scratch: Path) -> Path:
+    """The project's own archive, unpacked; raises DownloadError where it cannot be reached."""
+    archive = scratch / f"asterisk-core-sounds-{language}-g722-{VERSION}.tar.gz"
+    quiet = ["--silent", "--fail", "--location", "--connect-timeout", "5", "--max-time", "600"]
+    command = ["curl", *quiet, "--output", str(archive), f"{RELEASES}/{archive.name}"]
+    if shutil.which("curl") is None or subprocess.run(command, check=False).returncode != 0:
+        raise DownloadError("the project's server cannot be reached")
+    unpacked = scratch / "archive"
+    try:
+        with tarfile.open(archive) as tar:
+            # The first releases of Python 3.10 know no filter; checksums guard them as well.
+            safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            tar.extractall(unpacked, **safe)
+    except tarfile.TarError as error:
+        raise DownloadError(f"{archive.name} cannot be unpacked: {error}") from error
+    return unpacked
+
+
+def fetch_packages(language: str, scratch: Path) -> Path:
+    """Debian's packages, unpacked; raises DownloadError where apt does not know them."""
+    if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+        raise DownloadError("there is no apt-get and dpkg-deb here")
+    packages = [f"asterisk-core-sounds-{language}{suffix}" for suffix in ("", "-g722")]
+    command = ["apt-get", "-qq", "download", *packages]
+    result = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        if os.geteuid() != 0:
+            raise DownloadError("apt does not know the packages: run `apt-get update` as root")
+        subprocess.run(["apt-get", "-qq", "update"], capture_output=True, check=False)
+        result = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        reason = (result.stderr.strip().splitlines() or ["unknown reason"])[-1]
+        raise DownloadError(f"apt-get download failed: {reason}")
+    unpacked = scratch / "packages"
+    for package in sorted(scratch.glob("*.deb")):
+        subprocess.run(["dpkg-deb", "-x", str(package), str(unpacked)], check=True)
+    return unpacked
+
+
+SOURCES: dict[str, Source] = {
+    "the Asterisk project's archive": fetch_archive,
+    "the Debian packages": fetch_packages,
+}
+
+
+def find_files(unpacked: Path, language: str) -> tuple[Path, bytes]:
+    """The folder of the sounds and the content of the texts, wherever a source puts them."""
+    roots = [p.parent for p in unpacked.rglob("vm-goodbye.g722")]
+    texts = sorted(unpacked.rglob(f"core-sounds-{language}.txt*"))
+    if not roots or not texts:
+        raise DownloadError("it does not hold the files expected")
+    content = texts[0].read_bytes()
+    return roots[0], gzip.decompress(content) if texts[0].suffix == ".gz" else content
+
+
+def install(unpacked: Path, folder: Path, language: str, names: list[str]) -> None:
+    """Copy the wanted files into place, each one whole or not at all."""
+    sounds, texts = find_files(unpacked, language)
+    for name in names:
+        source = sounds / name
+        if name.endswith(".g722") and not source.is_file():
+            continue
+        content = source.read_bytes() if name.endswith(".g722") else texts
+        target = local_path(folder, name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.part")
+        temporary.write_bytes(content)
+        temporary.replace(target)
+
+
+def fetch(
+    language: str, folder: Path, checksums: dict[str, str], *, sources: dict[str, Source]
+) -> None:
+    """Fetch what is missing or corrupted, until all is right or each source was asked twice.
+
+    A source that fails is taken out of `sources`: it would fail the next language too, and slowly.
+
+    Raises:
+        DownloadError: that says what is wrong and how every source failed.
+    """
+    failures = []
+    for name, source in list(sources.items()) * 2:
+        wanted = remove_corrupted(folder, checksums)
+        if not wanted:
+            return
+        if name not in sources:
+            continue
+        try:
+            with tempfile.TemporaryDirectory() as scratch:
+                install(source(language, Path(scratch)), folder, language, wanted)
+            logger.info("%s: %d files from %s", language, len(wanted), name)
+        except DownloadError as error:
+            failures.append(f"{name}: {error}")
+            del sources[name]
+    if wanted := remove_corrupted(folder, checksums):
+        more = ", …" if len(wanted) > _NAMED_FILES else ""
+        reasons = "; ".join(failures or ["they arrive corrupted, or not at all"])
+        raise DownloadError(
+            f"{language}: {len(wanted)} files could not be fetched "
+            f"({', '.join(wanted[:_NAMED_FILES])}{more}): {reasons}"
+        )
+
+
+def remove_corrupted(folder: Path, checksums: dict[str, str]) -> list[str]:
+    """The names of the files to fetch: those that are missing, and the corrupted, now deleted."""
+    missing, corrupted = verify(folder, checksums)
+    for name in corrupted:
+        logger.warning("%s is corrupted and was deleted", local_path(folder, name))
+        local_path(folder, name).unlink()
+    return missing + corrupted
+
+
+def main(*, langs: str = "en", download_dir: Path = Path("download")) -> None:
+    """Fetch the sounds and texts of the languages, and check each file.
+
+    Args:
+        langs: any of en es fr it ru, separated by spaces, or all.
+        download_dir: where the files are kept.
+    """
+    sources = dict(SOURCES)
+    for language in split_languages(langs):
+        checksums = read_checksums(_CHECKSUMS / f"{language}.sha256")
+        fetch(language, download_dir / language, checksums, sources=sources)
+        logger.info("%s: all %d files are there and as published", language, len(checksums))
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,191 @@
+"""Compute 80-bin log-mel filterbanks of cuts, and store them.
+
+    compute_fbank.py IN_CUTS OUT_CUTS --storage DIR [--speed-perturb] [--num-jobs 2]
+
+IN_CUTS is any manifest of lhotse cuts that load audio; OUT_CUTS are the same cuts with features
+(a mixed cut becomes a plain one). With `--speed-perturb` come two copies of each, at 0.9 and 1.1
+of the speed; lhotse marks their ids with `_sp0.9` and `_sp1.1`.
+
+The work is cut into shards of some minutes each, spread over processes. A finished shard lies in
+DIR under a name that tells what it was computed from, so an interrupted run loses the shards it
+was at, no more, and one with other input never takes old features for its own.
+
+An utterance that cannot be read is left out and reported; more than `--max-rejected-percent` of
+them stop the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lhotse import CutSet, KaldifeatFbank, KaldifeatFbankConfig, LilcomChunkyWriter
+from lhotse.cut import Cut
+from tqdm import tqdm
+
+from icefall_sampled.rejects import Rejects
+from icefall_sampled.script import run_script
+
+SPEEDS = (0.9, 1.1)
+SHARD_SECONDS = 600.0
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """Some cuts, and where their features go."""
+
+    cuts: list[Cut]
+    features: Path
+    manifest: Path
+    """Exists when the shard is done."""
+    rejects: Path
+    """JSON: id and reason of each cut that could not be read."""
+
+
+def with_speeds(cuts: list[Cut]) -> list[Cut]:
+    """The cuts, and their slower and faster copies."""
+    return [*cuts, *(cut.perturb_speed(speed) for speed in SPEEDS for cut in cuts)]
+
+
+def split_by_duration(cuts: list[Cut], seconds: float) -> Iterator[list[Cut]]:
+    """Runs of cuts of about so many seconds each."""
+    total = 0.0
+    numbered = []
+    for cut in cuts:
+        numbered.append((int(total // seconds), cut))
+        total += cut.duration
+    for _, group in itertools.groupby(numbered, key=lambda pair: pair[0]):
+        yield [cut for _, cut in group]
+
+
+def make_shards(cuts: list[Cut], storage: Path, name: str) -> list[Shard]:
+    """Shards named after what is in them: the cuts and the extractor's settings."""
+    settings = json.dumps(KaldifeatFbankConfig().to_dict(), sort_keys=True, default=str)
+    shards = []
+    for number, part in enumerate(split_by_duration(cuts, SHARD_SECONDS)):
+        content = settings + "".join(
+            json.dumps(cut.to_dict(), sort_keys=True, default=str) for cut in part
+        )
+        key = hashlib.sha256(content.encode()).hexdigest()[:12]
+        stem = f"{name}-{number:04d}-{key}"
+        shards.append(
+            Shard(
+                cuts=part,
+                features=storage / f"{stem}.lca",
+                manifest=storage / f"{stem}.jsonl.gz",
+                rejects=storage / f"{stem}.rejects.json",
+            )
+        )
+    return shards
+
+
+def compute_shard(shard: Shard) -> float:
+    """Compute and store one shard; returns the seconds of audio in it."""
+    torch.set_num_threads(1)
+    extractor = KaldifeatFbank(KaldifeatFbankConfig())
+    done: list[Cut] = []
+    rejects: list[tuple[str, str]] = []
+    with LilcomChunkyWriter(shard.features, mode="wb") as writer:
+        for cut in shard.cuts:
+            try:
+                done.append(cut_with_features(cut, extractor, writer))
+            except Exception as error:
+                rejects.append((cut.id, f"unreadable: {type(error).__name__}: {error}"))
+    shard.rejects.write_text(json.dumps(rejects), encoding="utf-8")
+    temporary = shard.manifest.with_name(f"tmp_{shard.manifest.name}")
+    CutSet.from_cuts(done).to_file(temporary)
+    temporary.replace(shard.manifest)
+    return sum(cut.duration for cut in shard.cuts)
+
+
+def cut_with_features(cut: Cut, extractor: KaldifeatFbank, writer: Any) -> Cut:
+    """The cut with its features stored; raises ValueError where its audio is not usable."""
+    audio = cut.load_audio()
+    if not np.isfinite(audio).all():
+        raise ValueError("samples that are not finite")
+    return cut.compute_and_store_features(extractor, writer)
+
+
+def compute_all(shards: list[Shard], *, num_jobs: int) -> None:
+    """Compute the shards that are not done yet."""
+    todo = [shard for shard in shards if not shard.manifest.is_file()]
+    if len(todo) < len(shards):
+        logger.info("%d of %d shards are there already", len(shards) - len(todo), len(shards))
+    total = sum(cut.duration for shard in todo for cut in shard.cuts)
+    bar = tqdm(
+        total=round(total), desc="features", unit="s of audio", unit_scale=True, mininterval=2
+    )
+    with bar, ProcessPoolExecutor(max_workers=num_jobs) as pool:
+        for seconds in pool.map(compute_shard, todo):
+            bar.update(min(round(seconds), bar.total - bar.n))
+
+
+def collect(shards: list[Shard], out_cuts: Path, *, total: int, limit_percent: float) -> None:
+    """Join the shards' manifests into one, and report what was left out."""
+    rejects = Rejects(total, limit_percent)
+    for shard in shards:
+        for cut_id, reason in json.loads(shard.rejects.read_text(encoding="utf-8")):
+            rejects.add(cut_id, reason)
+    rejects.check()
+    out_cuts.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out_cuts.with_name(f"tmp_{out_cuts.name}")
+    with CutSet.open_writer(temporary, overwrite=True) as writer:
+        for shard in shards:
+            for cut in CutSet.from_file(shard.manifest):
+                writer.write(cut)
+    temporary.replace(out_cuts)
+
+
+def main(
+    in_cuts: Path,
+    out_cuts: Path,
+    /,
+    *,
+    storage: Path,
+    speed_perturb: bool = False,
+    num_jobs: int = 2,
+    max_rejected_percent: float = 1.0,
+) -> None:
+    """Compute log-mel filterbanks of cuts and store them.
+
+    Args:
+        in_cuts: manifest of cuts that load audio.
+        out_cuts: manifest to write, of the same cuts with features.
+        storage: folder for the features.
+        speed_perturb: also add a slower and a faster copy of each cut (0.9, 1.1).
+        num_jobs: processes.
+        max_rejected_percent: stop where more than this share of the cuts cannot be read.
+    """
+    if not in_cuts.is_file():
+        raise ValueError(f"{in_cuts} is not there: it must be a manifest of cuts")
+    if num_jobs < 1:
+        raise ValueError(f"--num-jobs is {num_jobs}, it must be at least 1")
+    cuts = list(CutSet.from_file(in_cuts))
+    if speed_perturb:
+        cuts = with_speeds(cuts)
+    storage = storage.resolve()
+    storage.mkdir(parents=True, exist_ok=True)
+    name = out_cuts.name.split(".", 1)[0]
+    shards = make_shards(cuts, storage, name)
+    wanted = {path for s in shards for path in (s.features, s.manifest, s.rejects)}
+    for stale in set(storage.glob(f"{name}-[0-9]*")) - wanted:
+        stale.unlink()
+    compute_all(shards, num_jobs=num_jobs)
+    collect(shards, out_cuts, total=len(cuts), limit_percent=max_rejected_percent)
+    hours = sum(cut.duration for cut in cuts) / 3600
+    logger.info("%s: %d cuts, %.2f hours", out_cuts, len(cuts), hours)
+
+
+if __name__ == "__main__":
+    run_script(main)

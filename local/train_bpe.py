@@ -1,0 +1,106 @@
+"""Train a SentencePiece model on the transcripts of cuts.
+
+    train_bpe.py CUTS LANG_DIR --vocab-size 500
+
+LANG_DIR then holds bpe.model, tokens.txt (`piece id` a line, for people and other tools) and
+transcript.txt (what it was trained on). Ids: `<blk>` 0, `<unk>` 1, then the pieces, `--vocab-size`
+in all. Every character of the transcripts is a piece, so training text never has an unknown.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import sentencepiece
+from lhotse import CutSet
+
+from icefall_sampled.script import run_script
+
+BLANK, UNKNOWN = "<blk>", "<unk>"
+_SMALLEST = 3
+
+logger = logging.getLogger(__name__)
+
+
+def read_transcripts(cuts: CutSet) -> list[str]:
+    """The texts of cuts; the copies that speed perturbation made say nothing new."""
+    texts = [s.text for cut in cuts if "_sp" not in cut.id for s in cut.supervisions if s.text]
+    if not texts:
+        raise ValueError("the cuts have no transcripts")
+    return texts
+
+
+def train(transcript: Path, prefix: Path, *, vocab_size: int) -> None:
+    """Train a unigram model with blank as piece 0.
+
+    Raises:
+        ValueError: where the text does not allow for a vocabulary of that size; it says which
+            sizes it does.
+    """
+    if vocab_size < _SMALLEST:
+        raise ValueError(f"--vocab-size is {vocab_size}, it must be at least {_SMALLEST}")
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(transcript),
+            model_prefix=str(prefix),
+            model_type="unigram",
+            vocab_size=vocab_size,
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            # Blank takes the place of padding: a control symbol, which no text can contain.
+            pad_id=0,
+            pad_piece=BLANK,
+            unk_id=1,
+            unk_piece=UNKNOWN,
+            bos_id=-1,
+            eos_id=-1,
+            # One thread: the sums, and so the model, do not depend on the machine.
+            num_threads=1,
+            minloglevel=2,
+        )
+    except (RuntimeError, OSError) as error:
+        raise ValueError(_explain(str(error), vocab_size)) from error
+
+
+def _explain(message: str, vocab_size: int) -> str:
+    """What SentencePiece's complaint means for the option."""
+    if largest := re.search(r"value <= (\d+)", message):
+        return f"--vocab-size is {vocab_size}, the text allows for at most {largest.group(1)}"
+    if smallest := re.search(r"required_chars[^0-9]*\d+ vs (\d+)", message):
+        return f"--vocab-size is {vocab_size}, the text needs more than {smallest.group(1)}"
+    return f"--vocab-size {vocab_size} failed: {message}"
+
+
+def write_tokens(model: Path, path: Path) -> None:
+    """Write `piece id` lines."""
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    lines = [f"{processor.id_to_piece(i)} {i}\n" for i in range(processor.get_piece_size())]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def main(cuts: Path, lang_dir: Path, /, *, vocab_size: int = 500) -> None:
+    """Train a SentencePiece model on the transcripts of cuts.
+
+    Args:
+        cuts: manifest of the training cuts.
+        lang_dir: folder to write.
+        vocab_size: size of the vocabulary, blank and unknown included.
+    """
+    if not cuts.is_file():
+        raise ValueError(f"{cuts} is not there: it must be a manifest of cuts")
+    lang_dir.mkdir(parents=True, exist_ok=True)
+    transcript = lang_dir / "transcript.txt"
+    lines = read_transcripts(CutSet.from_file(cuts))
+    transcript.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    prefix = lang_dir / "tmp_bpe"
+    train(transcript, prefix, vocab_size=vocab_size)
+    prefix.with_suffix(".vocab").unlink()
+    write_tokens(prefix.with_suffix(".model"), lang_dir / "tokens.txt")
+    prefix.with_suffix(".model").replace(lang_dir / "bpe.model")
+    logger.info("%s: %d pieces from %d transcripts", lang_dir, vocab_size, len(lines))
+
+
+if __name__ == "__main__":
+    run_script(main)

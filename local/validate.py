@@ -1,0 +1,163 @@
+"""Check cuts before training relies on them.
+
+    validate.py CUTS... [--lang-dir DIR] [--subsampling 4] [--max-rejected-percent 1]
+
+For each utterance: one supervision with a text; features that load, have 80 bins, only finite
+values and as many frames as the cut says, and the cut as many as its duration says; with a token
+table, no token outside it and, at the encoder's frame rate, room for all labels. What fails is
+reported by id and counted; more than the allowed share fails the check.
+
+Where the cuts have no features yet (they are computed on the fly), only the rest is checked.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import sentencepiece
+from lhotse import CutSet
+from lhotse.cut import Cut
+from tqdm import tqdm
+
+from icefall_sampled.rejects import Rejects
+from icefall_sampled.script import run_script
+
+NUM_BINS = 80
+FRAMES_PER_SECOND = 100
+_CHUNK = 100
+
+logger = logging.getLogger(__name__)
+
+
+def find_fault(
+    cut: Cut, *, processor: sentencepiece.SentencePieceProcessor | None, subsampling: int
+) -> str | None:
+    """What is wrong with an utterance, None if nothing is."""
+    if len(cut.supervisions) != 1:
+        return f"{len(cut.supervisions)} supervisions, there must be 1"
+    if not cut.duration > 0:
+        return f"duration is {cut.duration} s"
+    text = (cut.supervisions[0].text or "").strip()
+    if not text:
+        return "empty transcript"
+    return (find_feature_fault(cut) if cut.has_features else None) or find_token_fault(
+        cut, text, processor, subsampling
+    )
+
+
+def find_feature_fault(cut: Cut) -> str | None:
+    """What is wrong with the stored features."""
+    try:
+        features = cut.load_features()
+    except Exception as error:
+        return f"features cannot be read: {type(error).__name__}: {error}"
+    if features.ndim != 2 or features.shape[1] != NUM_BINS:
+        return f"features have shape {features.shape}, it must be (frames, {NUM_BINS})"
+    if features.shape[0] != cut.num_frames:
+        return f"{features.shape[0]} frames are stored, the manifest says {cut.num_frames}"
+    if abs(features.shape[0] - cut.duration * FRAMES_PER_SECOND) > 1:
+        return f"{features.shape[0]} frames for {cut.duration:.3f} s"
+    if not np.isfinite(features).all():
+        return "features that are not finite"
+    return None
+
+
+def find_token_fault(
+    cut: Cut,
+    text: str,
+    processor: sentencepiece.SentencePieceProcessor | None,
+    subsampling: int,
+) -> str | None:
+    """What is wrong with the labels."""
+    if processor is None:
+        return None
+    ids = processor.encode(text)
+    if processor.unk_id() in ids:
+        return f"token outside the table in {text!r}"
+    frames = round(cut.duration * FRAMES_PER_SECOND) // subsampling
+    if len(ids) > frames:
+        return f"{len(ids)} labels, {frames} encoder frames"
+    return None
+
+
+def find_faults(cuts: list[Cut], *, model: Path | None, subsampling: int) -> list[tuple[str, str]]:
+    """Id and fault of each utterance that has one."""
+    processor = sentencepiece.SentencePieceProcessor(model_file=str(model)) if model else None
+    found = ((c.id, find_fault(c, processor=processor, subsampling=subsampling)) for c in cuts)
+    return [(cut_id, fault) for cut_id, fault in found if fault]
+
+
+def validate(
+    path: Path,
+    *,
+    model: Path | None,
+    subsampling: int,
+    num_jobs: int,
+    max_rejected_percent: float,
+) -> Rejects:
+    """Check every cut of a manifest.
+
+    Raises:
+        TooManyRejects: where more than the limit have a fault.
+    """
+    cuts = list(CutSet.from_file(path))
+    if not cuts:
+        raise ValueError(f"{path} holds no cuts")
+    rejects = Rejects(len(cuts), max_rejected_percent)
+    parts = [cuts[i : i + _CHUNK] for i in range(0, len(cuts), _CHUNK)]
+    check = partial(find_faults, model=model, subsampling=subsampling)
+    bar = tqdm(
+        total=len(cuts), desc=f"validating {path.name}", unit="cut", leave=False, disable=None
+    )
+    with bar, ProcessPoolExecutor(max_workers=num_jobs) as pool:
+        for part, faults in zip(parts, pool.map(check, parts), strict=True):
+            bar.update(len(part))
+            for cut_id, fault in faults:
+                rejects.add(cut_id, fault)
+    rejects.check()
+    return rejects
+
+
+def main(
+    cuts: tuple[Path, ...],
+    /,
+    *,
+    lang_dir: Path | None = None,
+    subsampling: int = 4,
+    num_jobs: int = 2,
+    max_rejected_percent: float = 1.0,
+) -> None:
+    """Check cuts before training relies on them.
+
+    Args:
+        cuts: manifests to check.
+        lang_dir: folder of the token table; without it, labels are not checked.
+        subsampling: input frames to one of the encoder.
+        num_jobs: processes.
+        max_rejected_percent: fail where more than this share of a manifest has a fault.
+    """
+    model = lang_dir / "bpe.model" if lang_dir else None
+    if not cuts:
+        raise ValueError("no manifests were given")
+    for path in (*cuts, *([model] if model else [])):
+        if not path.is_file():
+            raise ValueError(f"{path} is not there")
+    if subsampling < 1 or num_jobs < 1:
+        raise ValueError("--subsampling and --num-jobs must be at least 1")
+    for path in cuts:
+        rejects = validate(
+            path,
+            model=model,
+            subsampling=subsampling,
+            num_jobs=num_jobs,
+            max_rejected_percent=max_rejected_percent,
+        )
+        logger.info("%s: %d of %d utterances have a fault", path, rejects.count, rejects.total)
+
+
+if __name__ == "__main__":
+    run_script(main)

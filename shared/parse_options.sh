@@ -1,0 +1,62 @@
+# shellcheck shell=bash disable=SC2154 # help_text and options are the caller's
+# Sourced by recipes, after log.sh: turns `--some-option value` into `some_option=value`.
+#
+#   help_text="…"
+#   num_jobs=2 langs=en          # an option is a variable that has a default …
+#   options="num_jobs langs"     # … and is listed here
+#   parse_options "$@"
+#
+# `--name value` and `--name=value` are the same. What is not listed, or lacks its value, ends the
+# script with one sentence and exit code 2; `--help` prints help_text.
+
+parse_options() {
+  local argument name value
+  while (($#)); do
+    argument=$1
+    shift
+    case $argument in
+      --help | -h)
+        printf '%s\n' "$help_text"
+        exit 0
+        ;;
+      --*=*)
+        name=${argument%%=*}
+        value=${argument#*=}
+        ;;
+      --*)
+        name=$argument
+        is_option "$name" || die "unknown option $name (--help lists them)"
+        (($#)) || die "$name needs a value"
+        value=$1
+        shift
+        ;;
+      *) die "unexpected argument '$argument': options look like --name value" ;;
+    esac
+    is_option "$name" || die "unknown option $name (--help lists them)"
+    name=${name#--}
+    printf -v "${name//-/_}" %s "$value"
+  done
+}
+
+# is_option --NAME : whether a script has the option.
+is_option() {
+  local name=${1#--}
+  [[ $name != *[!a-z0-9-]* && " $options " == *" ${name//-/_} "* ]]
+}
+
+# need_whole NAME... : each of these options must be a whole number.
+need_whole() {
+  local name
+  for name; do
+    [[ ${!name} =~ ^[0-9]+$ ]] || die "--${name//_/-} is '${!name}', it must be a whole number"
+  done
+}
+
+# need_positive NAME... : each of these options must be a number above 0.
+need_positive() {
+  local name
+  for name; do
+    [[ ${!name} =~ ^[0-9]*\.?[0-9]+$ && ${!name} =~ [1-9] ]] ||
+      die "--${name//_/-} is '${!name}', it must be a number greater than 0"
+  done
+}
