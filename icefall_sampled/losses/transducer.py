@@ -12,6 +12,7 @@ from icefall_sampled.losses.arguments import (
     reduce_loss,
     vocabulary_checks,
 )
+from icefall_sampled.losses.fused import fused_log_likelihood
 from icefall_sampled.losses.naive import naive_log_likelihood
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
@@ -90,17 +91,16 @@ def transducer_loss(
         if classes is not None:
             more += vocabulary_checks(name, classes, targets, target_lengths, weight.shape[0])
     check_values(weight, bias, targets, encoder_lengths, target_lengths, encoder_out.shape[1], more)
-    total = naive_log_likelihood(
-        encoder_out,
-        predictor_out,
-        weight,
-        bias,
-        targets,
-        encoder_lengths,
-        target_lengths,
-        vocabulary=vocabulary,
-        activation=activation,
+    tensors = (
+        *(encoder_out, predictor_out, weight, bias),
+        *(targets, encoder_lengths, target_lengths),
     )
+    if implementation == "naive":
+        total = naive_log_likelihood(*tensors, vocabulary=vocabulary, activation=activation)
+    else:
+        total = fused_log_likelihood(
+            *tensors, vocabulary=vocabulary, activation=activation, min_occupancy=min_occupancy
+        )
     return reduce_loss(-total, reduction)
 
 

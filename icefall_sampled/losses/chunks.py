@@ -1,0 +1,102 @@
+"""How much is computed at a time: one budget in MiB, and lists of nodes cut to fit it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+MAX_COLUMNS = 2048
+"""Classes in one block of logits: enough for an efficient matrix product. A larger vocabulary
+comes in several blocks, so that the rows of a block need not become few."""
+
+MIN_ROWS = 32
+"""Rows in one block at the least, however small the budget."""
+
+_chunk_mib = 16.0
+
+
+def set_chunk_mib(mib: float) -> None:
+    """Set how much memory the fused losses may use for what they compute and forget.
+
+    A process-wide setting. The default, 16, is about what the caches of a CPU hold; a GPU is
+    faster with a few hundred.
+    """
+    global _chunk_mib
+    if not mib > 0:
+        raise ValueError(f"mib must be positive, was {mib}")
+    _chunk_mib = float(mib)
+
+
+def chunk_mib() -> float:
+    """The budget set by `set_chunk_mib`."""
+    return _chunk_mib
+
+
+def chunk_elements(dtype: torch.dtype) -> int:
+    """The budget as a number of elements of a type."""
+    return int(_chunk_mib * 2**20) // (torch.finfo(dtype).bits // 8)
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """G utterances with M nodes each; one "utterance" holds all nodes if they share weights."""
+
+    index: Tensor
+    """(G, M) nodes as positions in a flattened (N, T, U + 1)."""
+
+    utterances: Tensor | None
+    """(G,) rows of the minibatch whose weights to use; None where all share them."""
+
+    is_filling: Tensor | None
+    """(G, M) true where a shorter utterance repeats its last node; None if it nowhere does."""
+
+
+def cut(nodes: Tensor, elements: int, *, columns: int, width: int) -> Iterator[Chunk]:
+    """Chunks of nodes that share their weights."""
+    for piece in nodes.split(_rows(elements, columns, width, 0)) if len(nodes) else ():
+        yield Chunk(piece[None], None, None)
+
+
+def cut_by_utterance(
+    nodes: Tensor, counts: list[int], elements: int, *, columns: int, width: int
+) -> Iterator[Chunk]:
+    """Chunks of nodes of which each utterance has weights of its own.
+
+    `nodes` is sorted by utterance, `counts` says how many each has. A long utterance is cut;
+    short ones of similar length (within 4/5, because filling up costs time) go together.
+    """
+    starts = [0]
+    for count in counts:
+        starts.append(starts[-1] + count)
+    capacity = _rows(elements, columns, width, columns * width)
+    order = sorted((n for n in range(len(counts)) if counts[n]), key=lambda n: -counts[n])
+    while order:
+        longest = counts[order[0]]
+        if longest > capacity:
+            n = order.pop(0)
+            rows = torch.full((1,), n, device=nodes.device)
+            for piece in nodes[starts[n] : starts[n + 1]].split(capacity):
+                yield Chunk(piece[None], rows, None)
+            continue
+        size = max(1, elements // (longest * (columns + 3 * width) + columns * width))
+        similar = [n for n in order[:size] if counts[n] * 5 >= longest * 4]
+        order = order[len(similar) :]
+        yield _group(nodes, [starts[n] for n in similar], [counts[n] for n in similar], similar)
+
+
+def _group(nodes: Tensor, starts: list[int], counts: list[int], utterances: list[int]) -> Chunk:
+    """The utterances side by side, filled up to the longest, which is the first."""
+    table = torch.tensor([starts, counts, utterances], device=nodes.device)
+    if len(utterances) == 1:
+        return Chunk(nodes[starts[0] : starts[0] + counts[0]][None], table[2], None)
+    place = torch.arange(counts[0], device=nodes.device)
+    last = table[1, :, None] - 1
+    return Chunk(nodes[table[0, :, None] + torch.minimum(place, last)], table[2], place > last)
+
+
+def _rows(elements: int, columns: int, width: int, reserved: int) -> int:
+    """Nodes that fit: each has its logits, and rows of joiner width for hidden and gradient."""
+    return max(MIN_ROWS, (elements - reserved) // (columns + 3 * width))

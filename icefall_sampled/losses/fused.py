@@ -1,0 +1,162 @@
+"""The transducer loss that stores three numbers a node instead of K logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.amp.autocast_mode import autocast
+from torch.autograd.function import once_differentiable
+
+from icefall_sampled.losses.chunks import Chunk
+from icefall_sampled.losses.gradients import joiner_gradients
+from icefall_sampled.losses.joiner_chunks import Joiner
+from icefall_sampled.losses.lattice import posteriors
+from icefall_sampled.sampling.checks import valid_positions
+from icefall_sampled.sampling.vocabulary import SampledVocabulary
+
+
+def fused_log_likelihood(
+    encoder_out: Tensor,
+    predictor_out: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+    *,
+    vocabulary: SampledVocabulary | None,
+    activation: str,
+    min_occupancy: float,
+) -> Tensor:
+    """(N,) log-likelihoods; see `transducer_loss`."""
+    dtype = torch.float64 if encoder_out.dtype == torch.float64 else torch.float32
+    labels = targets if vocabulary is None else vocabulary.targets
+    has_label = valid_positions(targets.shape[1], target_lengths)
+    labels = torch.nn.functional.pad(labels.masked_fill(~has_label, 0).long(), (0, 1))
+    ids = None if vocabulary is None else vocabulary.ids
+    if ids is not None and ids.stride(0) == 0:
+        ids = ids[:1]  # "batch": all rows are one row
+    total: Tensor = _FusedLogLikelihood.apply(
+        encoder_out,
+        predictor_out,
+        weight,
+        bias,
+        (ids, labels, encoder_lengths, target_lengths),
+        (activation, min_occupancy, dtype, _matmul_dtype(encoder_out, weight)),
+    )
+    return total
+
+
+def log_probs_at(joiner: Joiner, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Blank's and the next label's log-probability and the log of the softmax's denominator.
+
+    Each (N, T, U + 1); minus infinity, and 0 for the denominator, at all other nodes.
+    """
+    shape = (*joiner.encoder_out.shape[:2], joiner.predictor_out.shape[1])
+    blank = joiner.bias.new_full(shape, -torch.inf)
+    label, norm = torch.full_like(blank, -torch.inf), torch.zeros_like(blank)
+    for chunk in joiner.chunks(nodes):
+        values = _chunk_log_probs(joiner, chunk)
+        for dense, value in zip((blank, label, norm), values, strict=True):
+            dense.view(-1)[chunk.index] = value
+    return blank, label, norm
+
+
+def _chunk_log_probs(joiner: Joiner, chunk: Chunk) -> tuple[Tensor, Tensor, Tensor]:
+    """The three numbers of each node of a chunk, each (G, M)."""
+    _, frame, prefix = joiner.rows(chunk.index)
+    hidden = joiner.hidden(frame, prefix).to(joiner.matmul_dtype)
+    column = joiner.labels.view(-1)[prefix]
+    blank = label = peak = total = torch.empty(0)
+    for start, _, weight, bias in joiner.layers(chunk):
+        logits = joiner.logits(hidden, weight, bias)
+        inside, place = joiner.place(column, start, logits.shape[2])
+        found = logits.gather(2, place)[..., 0]
+        block_peak = logits.amax(2)
+        if start == 0:
+            blank, label = logits[..., 0].clone(), found
+            peak, total = block_peak, logits.sub_(block_peak[..., None]).exp_().sum(2)
+        else:
+            label = torch.where(inside, found, label)
+            old_peak, peak = peak, torch.maximum(peak, block_peak)
+            total = total * (old_peak - peak).exp() + logits.sub_(peak[..., None]).exp_().sum(2)
+    norm = peak + total.log()
+    return blank - norm, label - norm, norm
+
+
+class _FusedLogLikelihood(torch.autograd.Function):
+    """encoder_out, predictor_out, weight, bias -> (N,) log-likelihoods."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        encoder_out: Tensor,
+        predictor_out: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        batch: tuple[Tensor | None, Tensor, Tensor, Tensor],
+        options: tuple[str, float, torch.dtype, torch.dtype],
+    ) -> Tensor:
+        ids, labels, encoder_lengths, target_lengths = batch
+        ctx.options = options
+        joiner = _joiner(encoder_out, predictor_out, weight, bias, ids, labels, options)
+        with autocast(encoder_out.device.type, enabled=False):
+            has_frame = valid_positions(encoder_out.shape[1], encoder_lengths)
+            has_prefix = valid_positions(predictor_out.shape[1], target_lengths.add(1))
+            nodes = (has_frame[:, :, None] & has_prefix[:, None]).view(-1).nonzero()[:, 0]
+            blank, label, norm = log_probs_at(joiner, nodes)
+            total, blank, label = posteriors(
+                blank, label[:, :, :-1], encoder_lengths, target_lengths
+            )
+        # Views with frames last would be copied at every look-up by node.
+        blank, label = blank.contiguous(), torch.nn.functional.pad(label, (0, 1))
+        ctx.save_for_backward(
+            encoder_out, predictor_out, weight, bias, ids, labels, norm, blank, label
+        )
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        encoder_out, predictor_out, weight, bias, ids, labels, *steps = ctx.saved_tensors
+        joiner = _joiner(encoder_out, predictor_out, weight, bias, ids, labels, ctx.options)
+        inputs = encoder_out, predictor_out, weight, bias
+        with autocast(grad.device.type, enabled=False):
+            norm, blank, label = steps
+            needed = ctx.needs_input_grad[:4]
+            sums = joiner_gradients(
+                joiner, norm, blank, label, grad, needed=needed, min_occupancy=ctx.options[1]
+            )
+        gradients = [s if s is None else s.to(x.dtype) for s, x in zip(sums, inputs, strict=True)]
+        return (*gradients, None, None)
+
+
+def _joiner(
+    encoder_out: Tensor,
+    predictor_out: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ids: Tensor | None,
+    labels: Tensor,
+    options: tuple[str, float, torch.dtype, torch.dtype],
+) -> Joiner:
+    activation, _, dtype, matmul_dtype = options
+    return Joiner(
+        encoder_out,
+        predictor_out,
+        weight.detach().to(matmul_dtype),
+        bias.detach().to(dtype),
+        ids,
+        labels,
+        activation,
+        dtype,
+        matmul_dtype,
+    )
+
+
+def _matmul_dtype(encoder_out: Tensor, weight: Tensor) -> torch.dtype:
+    """What `linear` would use here, autocast considered."""
+    row = encoder_out.detach()[0, :1]
+    return torch.nn.functional.linear(row, weight.detach()[:1].to(row.dtype)).dtype

@@ -1,0 +1,152 @@
+"""Backward of the joiner: logits recomputed in chunks, at the nodes that alignments visit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from icefall_sampled.losses.chunks import Chunk
+from icefall_sampled.losses.joiner_chunks import Joiner
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Gradients as they add up; None where nobody asks for one."""
+
+    encoder_out: Tensor | None
+    predictor_out: Tensor | None
+    weight: Tensor | None
+    bias: Tensor | None
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """What the forward pass left at each node, flattened (N, T, U + 1), and upstream's scale."""
+
+    norm: Tensor
+    blank: Tensor
+    label: Tensor
+    scale: Tensor
+    """(N,) absolute value of the gradient of each log-likelihood."""
+    sign: Tensor | None
+    """(N,) its sign, or None if none is positive: so it is for a loss."""
+
+
+def joiner_gradients(
+    joiner: Joiner,
+    norm: Tensor,
+    blank: Tensor,
+    label: Tensor,
+    grad: Tensor,
+    *,
+    needed: tuple[bool, ...],
+    min_occupancy: float,
+) -> tuple[Tensor | None, ...]:
+    """Gradients for encoder_out, predictor_out, weight and bias, in the joiner's `dtype`.
+
+        d log P / d logit[k] = blank * [k = blank] + label * [k = next label]
+                               - (blank + label) * softmax[k]
+
+    Args:
+        joiner: what the forward pass used.
+        norm: (N, T, U + 1) log of the softmax's denominator.
+        blank: (N, T, U + 1) posterior of the blank step at each node.
+        label: (N, T, U + 1) posterior of the label step.
+        grad: (N,) gradient with respect to the log-likelihoods.
+        needed: which of the four are asked for.
+        min_occupancy: nodes with blank + label of at most this are left out.
+    """
+    shapes = (joiner.encoder_out, joiner.predictor_out, joiner.weight, joiner.bias)
+    sums = _Sums(
+        *(
+            torch.zeros(x.shape, dtype=joiner.dtype, device=x.device) if need else None
+            for x, need in zip(shapes, needed, strict=True)
+        )
+    )
+    if not any(needed):
+        return tuple(vars(sums).values())
+    # `not <=` instead of `>`, so that NaN, which a broken model makes, is passed on.
+    lowest = max(min_occupancy, _smallest(joiner.dtype))
+    visited = ~(blank + label).le(lowest) & grad.ne(0)[:, None, None]
+    nodes = visited.view(-1).nonzero()[:, 0]
+    sign = -grad.sign() if bool(grad.gt(0).any()) else None
+    steps = _Steps(norm.view(-1), blank.view(-1), label.view(-1), grad.abs(), sign)
+    for chunk in joiner.chunks(nodes):
+        _add_chunk(joiner, chunk, steps, sums)
+    return tuple(vars(sums).values())
+
+
+def _add_chunk(joiner: Joiner, chunk: Chunk, steps: _Steps, sums: _Sums) -> None:
+    """Add what one chunk of nodes contributes."""
+    utterance, frame, prefix = joiner.rows(chunk.index)
+    scale = steps.scale[utterance]
+    if chunk.is_filling is not None:
+        scale = scale.masked_fill(chunk.is_filling, 0)
+    blank, label = steps.blank[chunk.index] * scale, steps.label[chunk.index] * scale
+    # The occupancy goes into the exponent. There its product with the softmax can be kept from
+    # being a denormal number, which would make a CPU's matrix products ten times slower.
+    shift = steps.norm[chunk.index] - (blank + label).log()
+    hidden = joiner.hidden(frame, prefix)
+    factor = hidden.to(joiner.matmul_dtype)
+    column = joiner.labels.view(-1)[prefix]
+    to_hidden: Tensor | None = None
+    for start, classes, weight, bias in joiner.layers(chunk):
+        grad = joiner.logits(factor, weight, bias)
+        grad.sub_(shift[..., None]).clamp_(min=_lowest_exponent(joiner.dtype)).exp_()
+        inside, place = joiner.place(column, start, grad.shape[2])
+        grad.scatter_add_(2, place, label.masked_fill(~inside, 0).neg_()[..., None])
+        if start == 0:
+            grad[..., 0] -= blank
+        if steps.sign is not None:
+            grad *= steps.sign[utterance][..., None]
+        if sums.bias is not None:
+            _add_rows(sums.bias, classes, grad.sum(1))
+        grad = grad.to(joiner.matmul_dtype)
+        if sums.weight is not None:
+            _add_product(sums.weight, classes, grad, factor)
+        if sums.encoder_out is not None or sums.predictor_out is not None:
+            product = (grad @ weight).to(joiner.dtype)
+            to_hidden = product if to_hidden is None else to_hidden.add_(product)
+    if to_hidden is not None:
+        _add_inputs(joiner, hidden, to_hidden.view_as(hidden), frame, prefix, sums)
+
+
+def _add_inputs(
+    joiner: Joiner, hidden: Tensor, grad: Tensor, frame: Tensor, prefix: Tensor, sums: _Sums
+) -> None:
+    """From the gradient of hidden (overwritten, like hidden) to those of its two terms."""
+    if joiner.activation == "tanh":
+        grad.mul_(hidden.mul_(hidden).neg_().add_(1))
+    else:
+        grad.masked_fill_(hidden.le(0), 0)
+    for total, rows in ((sums.encoder_out, frame), (sums.predictor_out, prefix)):
+        if total is not None:
+            total.view(-1, joiner.width).index_add_(0, rows.flatten(), grad.flatten(0, 1))
+
+
+def _add_rows(total: Tensor, classes: Tensor | slice, rows: Tensor) -> None:
+    """Add (G, C, ...) to the classes' rows of (V, ...)."""
+    if isinstance(classes, slice):
+        total[classes] += rows[0]
+    else:
+        total.index_add_(0, classes.flatten(), rows.flatten(0, 1))
+
+
+def _add_product(total: Tensor, classes: Tensor | slice, grad: Tensor, hidden: Tensor) -> None:
+    """Add grad^T hidden, (G, C, J), to the classes' rows of (V, J)."""
+    if isinstance(classes, slice) and grad.dtype == total.dtype:
+        total[classes].addmm_(grad[0].t(), hidden[0])
+    else:
+        _add_rows(total, classes, (grad.transpose(1, 2) @ hidden).to(total.dtype))
+
+
+def _lowest_exponent(dtype: torch.dtype) -> float:
+    """Where exp is far above the denormal numbers and far below all that counts."""
+    return -70.0 if dtype == torch.float32 else -600.0
+
+
+def _smallest(dtype: torch.dtype) -> float:
+    """The smallest occupancy worth a look, about the exponential of the lowest exponent."""
+    return 1e-30 if dtype == torch.float32 else 1e-260
