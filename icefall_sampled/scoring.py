@@ -9,7 +9,9 @@ from pathlib import Path
 
 import kaldialign
 
-EPSILON = "*"
+EPSILON = ""  # stands for nothing in an alignment; a word is never empty, but may be "*"
+SHOWN_EPSILON = "*"
+KINDS = {"substitutions": "ref -> hyp", "deletions": "ref", "insertions": "hyp"}
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Result:
 
 
 def align(reference: Sequence[str], hypothesis: Sequence[str]) -> list[tuple[str, str]]:
-    """Pairs (reference, hypothesis) of the cheapest alignment; `*` stands for nothing."""
+    """Pairs (reference, hypothesis) of the cheapest alignment; "" stands for nothing."""
     pairs: list[tuple[str, str]] = kaldialign.align(list(reference), list(hypothesis), EPSILON)
     return pairs
 
@@ -92,17 +94,9 @@ def write_errs(path: Path, results: Sequence[Result], *, name: str) -> ErrorCoun
         The counts that the file reports.
     """
     counts = score(results)
-    words: dict[str, Counter[tuple[str, str]]] = {
-        "substitutions": Counter(), "deletions": Counter(), "insertions": Counter(),
-    }  # fmt: skip
-    lines = []
-    for result in sorted(results, key=lambda r: r.id):
-        pairs = align(result.reference, result.hypothesis)
-        lines.append(f"{result.id}:\t" + " ".join(_show(a, b) for a, b in pairs))
-        for pair in pairs:
-            if pair[0] != pair[1]:
-                kind = {pair[0]: "insertions", pair[1]: "deletions"}.get(EPSILON, "substitutions")
-                words[kind][pair] += 1
+    ordered = sorted(results, key=lambda r: r.id)
+    alignments = [align(r.reference, r.hypothesis) for r in ordered]
+    pairs = Counter(pair for alignment in alignments for pair in alignment)
     with path.open("w", encoding="utf-8") as file:
         file.write(
             f"%WER = {counts.percent:.2f}\n"
@@ -110,18 +104,49 @@ def write_errs(path: Path, results: Sequence[Result], *, name: str) -> ErrorCoun
             f"{counts.substitutions} substitutions, over {counts.reference} reference words "
             f"({counts.reference - counts.substitutions - counts.deletions} correct)\n"
             "Search below for sections starting with PER-UTT DETAILS:, SUBSTITUTIONS:, "
-            f"DELETIONS:, INSERTIONS: ({name})\n\n"
-            "PER-UTT DETAILS: corr or (ref->hyp)\n" + "\n".join(lines) + "\n"
+            f"DELETIONS:, INSERTIONS:, PER-WORD STATS: ({name})\n\n"
+            "PER-UTT DETAILS: corr or (ref->hyp)\n"
         )
-        for kind, counter in words.items():
-            file.write(f"\n{kind.upper()}: count ref -> hyp\n")
-            for (a, b), count in sorted(counter.items(), key=lambda item: (-item[1], item[0])):
-                file.write(f"{count}   {a} -> {b}\n")
+        for result, alignment in zip(ordered, alignments, strict=True):
+            file.write(f"{result.id}:\t" + " ".join(_show(a, b) for a, b in alignment) + "\n")
+        for kind, columns in KINDS.items():
+            file.write(f"\n{kind.upper()}: count {columns}\n")
+            wrong = [(n, pair) for pair, n in pairs.items() if _kind(*pair) == kind]
+            for n, (a, b) in sorted(wrong, key=lambda row: (-row[0], row[1])):
+                file.write(f"{n}   {f'{a} -> {b}' if a and b else a or b}\n")
+        file.write("\nPER-WORD STATS: word  corr tot_errs count_in_ref count_in_hyp\n")
+        file.writelines(f"{row}\n" for row in _word_stats(pairs))
     return counts
 
 
+def _kind(reference: str, hypothesis: str) -> str:
+    """What a pair of an alignment is: one of KINDS, or "correct"."""
+    if reference == hypothesis:
+        return "correct"
+    if hypothesis == EPSILON:
+        return "deletions"
+    return "insertions" if reference == EPSILON else "substitutions"
+
+
 def _show(reference: str, hypothesis: str) -> str:
-    return reference if reference == hypothesis else f"({reference}->{hypothesis})"
+    if reference == hypothesis:
+        return reference
+    return f"({reference or SHOWN_EPSILON}->{hypothesis or SHOWN_EPSILON})"
+
+
+def _word_stats(pairs: Counter[tuple[str, str]]) -> list[str]:
+    """A line for each word, the one with the most errors first; a substitution counts for both."""
+    correct, in_reference, in_hypothesis = Counter[str](), Counter[str](), Counter[str]()
+    for (a, b), count in pairs.items():
+        correct[a] += count if a == b else 0
+        in_reference[a] += count
+        in_hypothesis[b] += count
+    rows = []
+    for word in (in_reference | in_hypothesis).keys() - {EPSILON}:
+        right, ref, hyp = correct[word], in_reference[word], in_hypothesis[word]
+        rows.append((right - ref + right - hyp, word, f"{word}   {right} {ref + hyp - 2 * right}"
+                     f" {ref} {hyp}"))  # fmt: skip
+    return [line for _, _, line in sorted(rows)]
 
 
 def write_summary(path: Path, rows: dict[str, ErrorCounts], *, unit: str) -> None:
