@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,32 +34,36 @@ from icefall_sampled.script import run_script
 PLAIN_SHARE = 0.6
 MAX_PROMPTS = 5
 MAX_SECONDS = 12.0
+MAX_PLAIN_SECONDS = 10.0
+"""Longer prompts leave no room for another, and are heard alone."""
 MAX_GAIN_DB = 3.0
 PAUSE_SECONDS = (0.1, 0.4)
 _ATTEMPTS = 1000
+_SENTENCE_WORDS = 3
 
 logger = logging.getLogger(__name__)
 
 
 class Deck:
-    """Cards in random order; when all were drawn they are shuffled again."""
+    """Cards in random order; when all were drawn they are shuffled again.
 
-    def __init__(self, cards: Iterable[str], rng: random.Random) -> None:
-        self._cards = sorted(cards)
+    Args:
+        seconds: how long each card lasts.
+    """
+
+    def __init__(self, seconds: dict[str, float], rng: random.Random) -> None:
+        self._seconds = dict(sorted(seconds.items()))
         self._rng = rng
         self._left: list[str] = []
 
-    def peek(self) -> str:
-        """The card on top."""
+    def draw(self, max_seconds: float) -> str | None:
+        """Take the topmost card that is short enough; None where none of those left is."""
         if not self._left:
-            self._left = self._rng.sample(self._cards, len(self._cards))
-        return self._left[-1]
-
-    def draw(self) -> str:
-        """Take the card on top."""
-        card = self.peek()
-        self._left.pop()
-        return card
+            self._left = self._rng.sample(list(self._seconds), len(self._seconds))
+        for position, card in enumerate(self._left):
+            if self._seconds[card] <= max_seconds:
+                return self._left.pop(position)
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,8 +127,8 @@ class Composer:
     def compose(self, split: str, *, seconds: float) -> list[MixedCut]:
         """Announcements that last `seconds` together, and of which no other split has the text."""
         rng = random.Random(f"{self.seed}:{self.prompts.language}:{split}")
-        short = [p for p, cut in self.prompts.heard.items() if cut.duration <= MAX_SECONDS / 2]
-        deck = Deck(short, rng)
+        seconds_of = {p: cut.duration for p, cut in self.prompts.heard.items()}
+        deck = Deck({p: s for p, s in seconds_of.items() if s <= MAX_PLAIN_SECONDS}, rng)
         cuts: list[MixedCut] = []
         texts: set[str] = set()
         total = 0.0
@@ -143,9 +146,7 @@ class Composer:
         for _ in range(_ATTEMPTS):
             plain = rng.random() < PLAIN_SHARE
             ids = self._draw_plain(deck, rng) if plain else self._grammar.draw(rng)
-            if len(ids) < 2 or self._seconds(ids) > MAX_SECONDS:
-                continue
-            if " ".join(text_of(self.prompts.heard[i]) for i in ids) not in self.said:
+            if len(ids) > 1 and self._seconds(ids) <= MAX_SECONDS and self._is_new(ids):
                 return ids
         raise ValueError(
             f"{self.prompts.language}: nothing new is left to say with "
@@ -153,15 +154,23 @@ class Composer:
         )
 
     def _draw_plain(self, deck: Deck, rng: random.Random) -> list[str]:
-        wanted = rng.randint(2, MAX_PROMPTS)
-        ids = [deck.draw()]
-        while len(ids) < wanted and self._seconds([*ids, deck.peek()]) <= MAX_SECONDS:
-            ids.append(deck.draw())
+        ids: list[str] = []
+        for _ in range(rng.randint(2, MAX_PROMPTS)):
+            left = MAX_SECONDS - self._seconds(ids) - PAUSE_SECONDS[1]
+            card = deck.draw(left)
+            if card is None:
+                break
+            ids.append(card)
         return ids
 
+    def _is_new(self, ids: list[str]) -> bool:
+        """Whether it is said nowhere else, and does not say the same sentence twice."""
+        texts = [text_of(self.prompts.heard[i]) for i in ids]
+        sentences = [text for text in texts if len(text.split()) >= _SENTENCE_WORDS]
+        return len(set(sentences)) == len(sentences) and " ".join(texts) not in self.said
+
     def _seconds(self, ids: list[str]) -> float:
-        speech = sum(self.prompts.heard[i].duration for i in ids)
-        return speech + PAUSE_SECONDS[1] * (len(ids) - 1)
+        return sum(self.prompts.heard[i].duration + PAUSE_SECONDS[1] for i in ids)
 
 
 def join(parts: list[MonoCut], *, name: str, rng: random.Random) -> MixedCut:
