@@ -156,8 +156,11 @@ give_up() { # give_up STEP LOG: says what went wrong, as one sentence where the 
 step() { # step NAME KEY MESSAGE COMMAND…: runs COMMAND unless it has already succeeded with this KEY
   local name=$1 key=$2 message=$3
   shift 3
-  if [[ -f $stamps/$name && $(<"$stamps/$name") == "$key" ]]; then return; fi
-  rm -f "$stamps/$name"
+  if [[ -f $stamps/$name ]]; then
+    if [[ $(<"$stamps/$name") == "$key" ]]; then return; fi
+    message="Checking again: $name."
+    rm "$stamps/$name"
+  fi
   say "$message"
   start "$log" "$@"
   wait "$job" || give_up "$name" "$log"
@@ -292,7 +295,7 @@ install_everything() {
   step torch "$key" "$torch_step." \
     pip install -c "$requirements" torch numpy cmake pybind11 setuptools wheel
   start_builds
-  step packages "$key" "The other packages: 0.3 GB, about half a minute." pip install -r "$requirements"
+  step packages "$key" "The other packages: half a minute, or a full one beside a compiler." pip install -r "$requirements"
   if [[ $environment == k2 ]]; then
     step k2 "$key" "k2: 0.1 GB, a few seconds." pip install --no-deps -r "$build/k2.txt"
   fi
