@@ -151,7 +151,7 @@ class Conformer(nn.Module):
         """Encode a padded batch.
 
         Args:
-            features: (N, frames, num_features).
+            features: (N, frames, num_features); padding may hold anything, NaN included.
             lengths: (N,) input frames.
             tap: called as tap(x, lengths) with the (N, T, D) output of each block of `taps`;
                 what it returns goes into the next block.
@@ -159,6 +159,9 @@ class Conformer(nn.Module):
         Returns:
             (N, T, D) and (N,) encoder frames.
         """
+        # A weight of zero does not stop a NaN: what is in the padding must not get any further.
+        beyond = padding_mask(lengths, features.shape[1])
+        features = features.masked_fill(beyond[:, :, None], 0.0)
         x, lengths = self.subsampling(features, lengths)
         x = self.dropout(x)
         positions = relative_positions(x.shape[1], x.shape[2], like=x)

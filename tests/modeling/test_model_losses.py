@@ -1,0 +1,194 @@
+"""The losses of the whole model: their sum, their softmax, their gradients, and padding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from icefall_sampled.config import Config
+from icefall_sampled.losses import transducer_loss
+from icefall_sampled.modeling import Losses, Transducer
+from icefall_sampled.sampling import mean_posterior
+from tests.support.tiny import changed, ragged_batch, tiny_config, tiny_model
+
+LENGTHS, TARGET_LENGTHS = [70, 41, 60], [5, 2, 4]
+
+
+def config_of(strategy: str, distribution: str, *, num_sampled: int = 9) -> Config:
+    sampling = {"strategy": strategy, "distribution": distribution, "num_sampled": num_sampled}
+    return changed(tiny_config(), sampling=sampling, ctc={"intermediate_layers": (1,)})
+
+
+def losses_of(model: Transducer, *, seed: int = 0) -> Losses:
+    torch.manual_seed(seed)
+    losses: Losses = model(*ragged_batch(LENGTHS, TARGET_LENGTHS))
+    return losses
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "ctc", "interctc"])
+@pytest.mark.parametrize("strategy", ["none", "batch", "example"])
+def test_every_softmax_trains_every_weight(strategy: str, distribution: str) -> None:
+    model = tiny_model(config_of(strategy, distribution, num_sampled=12 - 1)).train()
+    losses = losses_of(model)
+    assert torch.isfinite(losses.total)
+    losses.total.backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+    assert (losses.vocabulary is None) == (strategy == "none")
+    if losses.vocabulary is not None:
+        assert losses.vocabulary.ids.shape == (3, 11)
+        shared = len({tuple(row) for row in losses.vocabulary.ids.tolist()}) == 1
+        assert shared or strategy == "example"
+
+
+def test_total_is_the_weighted_sum() -> None:
+    config = changed(
+        config_of("example", "ctc"), ctc={"joint_weight": 0.25, "intermediate_weight": 2.0}
+    )
+    losses = losses_of(tiny_model(config))
+    assert losses.transducer is not None
+    assert losses.ctc is not None
+    assert losses.interctc is not None
+    expected = losses.transducer + 0.25 * losses.ctc + 2.0 * losses.interctc
+    torch.testing.assert_close(losses.total, expected)
+
+
+@pytest.mark.parametrize("strategy", ["batch", "example"])
+def test_k_of_at_least_v_is_the_full_loss(strategy: str) -> None:
+    full = losses_of(tiny_model(config_of("none", "uniform")))
+    for num_sampled in (12, 500):
+        sampled = losses_of(tiny_model(config_of(strategy, "ctc", num_sampled=num_sampled)))
+        torch.testing.assert_close(sampled.transducer, full.transducer)
+        assert sampled.vocabulary is None
+        assert not sampled.widened
+
+
+def test_full_loss_is_the_textbook_one() -> None:
+    model = tiny_model(config_of("none", "uniform"))
+    features, lengths, targets, target_lengths = ragged_batch(LENGTHS, TARGET_LENGTHS)
+    losses = model(features, lengths, targets, target_lengths)
+    encoded = model.encode(features, lengths)
+    history = torch.cat([torch.zeros(3, 1, dtype=torch.int64), targets], dim=1)
+    expected = transducer_loss(
+        model.joiner.encoder_projection(encoded.out),
+        model.joiner.predictor_projection(model.predictor(history)),
+        model.joiner.output.weight, model.joiner.output.bias,
+        targets, encoded.lengths, target_lengths, implementation="naive",
+    )  # fmt: skip
+    torch.testing.assert_close(losses.transducer, expected)
+
+
+def test_fewer_classes_make_a_smaller_loss() -> None:
+    """A sum over a part of the classes in the softmax's denominator gives more to the targets."""
+    full = losses_of(tiny_model(config_of("none", "uniform")))
+    sampled = losses_of(tiny_model(config_of("example", "uniform", num_sampled=7)))
+    assert sampled.transducer.item() < full.transducer.item()
+
+
+@pytest.mark.parametrize(("strategy", "needed"), [("example", 6), ("batch", 8)])
+def test_k_is_widened_to_hold_the_positives(strategy: str, needed: int) -> None:
+    targets = torch.tensor([[1, 2, 3, 4, 5], [6, 7, 0, 0, 0], [1, 2, 1, 2, 0]])
+    features, lengths, _, target_lengths = ragged_batch(LENGTHS, TARGET_LENGTHS)
+    for num_sampled, widened in ((2, True), (needed - 1, True), (needed, False)):
+        model = tiny_model(config_of(strategy, "ctc", num_sampled=num_sampled))
+        losses = model(features, lengths, targets, target_lengths)
+        assert losses.widened == widened
+        assert losses.vocabulary.ids.shape[1] == max(needed, num_sampled)
+
+
+@pytest.mark.parametrize("distribution", ["ctc", "interctc"])
+def test_negatives_follow_the_posterior_that_the_config_names(distribution: str) -> None:
+    """The named head is sure of label 11 and the other of label 10: only 11 is ever drawn."""
+    model = tiny_model(config_of("example", distribution, num_sampled=5))
+    features, lengths, _, _ = ragged_batch(LENGTHS, TARGET_LENGTHS)
+    encoded = model.encode(features, lengths)
+    hidden = encoded.out if distribution == "ctc" else encoded.taps[-1]
+    other = encoded.taps[-1] if distribution == "ctc" else encoded.out
+    direction = hidden.mean((0, 1)) - other.mean((0, 1))
+    middle = (hidden.mean((0, 1)) + other.mean((0, 1))) / 2
+    assert model.ctc is not None
+    with torch.no_grad():
+        for label, sign in ((11, 1.0), (10, -1.0)):
+            weight = sign * 200.0 * direction / direction.norm()
+            model.ctc.output.weight[label] = weight
+            model.ctc.output.bias[label] = -weight @ middle
+        targets = torch.tensor([[1, 2, 3], [1, 2, 3], [3, 2, 1]])
+        target_lengths = torch.tensor([3, 3, 3])
+        posterior = mean_posterior(model.ctc.log_probs(hidden), encoded.lengths)
+        assert float(posterior[:, 11].min()) > 0.5
+        losses = model(features, lengths, targets, target_lengths)
+    drawn = losses.vocabulary.ids[:, 4].tolist()
+    assert drawn.count(11) >= 2
+    assert drawn.count(10) == 0
+
+
+def test_ctc_alone_leaves_zero_gradients_in_predictor_and_joiner() -> None:
+    model = tiny_model(config_of("example", "ctc")).train()
+    losses = model(*ragged_batch(LENGTHS, TARGET_LENGTHS), with_transducer=False)
+    assert losses.transducer is None
+    torch.testing.assert_close(losses.total, 0.3 * losses.ctc + 0.3 * losses.interctc)
+    losses.total.backward()
+    for part in (model.predictor, model.joiner):
+        for name, parameter in part.named_parameters():
+            assert parameter.grad is not None, name
+            assert not parameter.grad.any(), name
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("kind", ["lstm", "stateless"])
+@pytest.mark.parametrize("padding", [1e3, float("nan")])
+def test_losses_of_a_ragged_batch_are_the_mean_of_its_utterances(kind: str, padding: float) -> None:
+    config = changed(
+        config_of("none", "uniform"), predictor={"kind": kind}, ctc={"self_conditioning": True}
+    )
+    model = tiny_model(config)
+    features, lengths, targets, target_lengths = ragged_batch(
+        LENGTHS, TARGET_LENGTHS, padding=padding
+    )
+    dirty = targets.clone()
+    for n, labels in enumerate(TARGET_LENGTHS):
+        dirty[n, labels:] = 10**6
+    together = model(features, lengths, dirty, target_lengths)
+    alone = [
+        model(
+            features[n : n + 1, : LENGTHS[n]], lengths[n : n + 1],
+            targets[n : n + 1, : TARGET_LENGTHS[n]], target_lengths[n : n + 1],
+        )
+        for n in range(3)
+    ]  # fmt: skip
+    for name in ("total", "transducer", "ctc", "interctc"):
+        mean = torch.stack([getattr(losses, name) for losses in alone]).mean()
+        torch.testing.assert_close(getattr(together, name), mean, rtol=1e-4, atol=1e-4)
+
+
+def test_nan_in_the_padding_reaches_no_gradient() -> None:
+    gradients = []
+    for padding in (0.0, float("nan")):
+        model = tiny_model(config_of("none", "uniform"))
+        torch.manual_seed(1)
+        batch = ragged_batch(LENGTHS, TARGET_LENGTHS, padding=padding)
+        model(*batch).total.backward()
+        gradients.append([p.grad for p in model.parameters()])
+    torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_an_utterance_without_labels_has_a_loss() -> None:
+    features, lengths, targets, _ = ragged_batch([40, 40], [3, 3])
+    losses = tiny_model()(features, lengths, targets, torch.tensor([3, 0]))
+    assert torch.isfinite(losses.total)
+
+
+def test_mean_posterior_needs_a_ctc_head() -> None:
+    config = changed(tiny_config(), ctc={"joint_weight": 0.0}, sampling={"distribution": "uniform"})
+    model = tiny_model(config)
+    assert model.ctc is None
+    encoded = model.encode(torch.randn(1, 40, 80), torch.tensor([40]))
+    with pytest.raises(ValueError, match="ctc_top_k needs a model with a CTC head"):
+        model.mean_posterior(encoded)
+
+
+def test_default_is_the_size_of_conformer_m() -> None:
+    """Gulati et al. 2020 give 30.7 million parameters for Conformer-M with 1,000 pieces."""
+    count = sum(p.numel() for p in Transducer(Config(), 2000).parameters())
+    assert count == pytest.approx(30.7e6, rel=0.15)
