@@ -37,7 +37,10 @@ class BpeTokens:
         import sentencepiece
 
         self._processor = sentencepiece.SentencePieceProcessor()
-        self._processor.load(str(model))
+        try:
+            self._processor.load(str(model))
+        except (RuntimeError, OSError) as error:
+            raise ValueError(f"{model}: it is no SentencePiece model") from error
         if self._processor.id_to_piece(BLANK) != BLANK_TOKEN:
             first = self._processor.id_to_piece(BLANK)
             raise ValueError(f"{model}: piece 0 is {first!r}, it must be {BLANK_TOKEN!r}")
@@ -60,12 +63,18 @@ class CharTokens:
     """Characters, one id each; spaces are dropped. The file has a line `token id` for each."""
 
     def __init__(self, tokens_txt: Path) -> None:
-        text = tokens_txt.read_text(encoding="utf-8")
+        try:
+            text = tokens_txt.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{tokens_txt}: it is not UTF-8 ({error})") from error
         rows = [line.rsplit(maxsplit=1) for line in text.splitlines() if line.strip()]
         if any(len(row) != 2 or row[1] != str(i) for i, row in enumerate(rows)):
             raise ValueError(f"{tokens_txt}: each line must be `token id`, ids counting from 0")
         self._tokens = [token for token, _ in rows]
         self._ids = {token: i for i, token in enumerate(self._tokens)}
+        if len(self._ids) < len(rows):
+            again = next(t for i, t in enumerate(self._tokens) if self._ids[t] != i)
+            raise ValueError(f"{tokens_txt}: token {again!r} has two ids, it must have one")
         if not rows or self._tokens[BLANK] != BLANK_TOKEN or UNKNOWN_TOKEN not in self._ids:
             raise ValueError(f"{tokens_txt}: {BLANK_TOKEN} must have id 0, {UNKNOWN_TOKEN} any id")
         self.vocab_size = len(rows)
