@@ -17,10 +17,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 _EXAMPLES = 3
+_REASON_WIDTH = 240
 
 logger = logging.getLogger(__name__)
 
@@ -75,9 +77,13 @@ class Rejects:
         return list(self._rejects.values())
 
     def add(self, utterance_id: str, reason: str) -> None:
-        """Leave an utterance out. One warning is logged for each id: epochs repeat themselves."""
+        """Leave an utterance out. One warning is logged for each id: epochs repeat themselves.
+
+        Of a reason that takes several lines, as a codec's complaint does, the gist is kept.
+        """
         if utterance_id in self._rejects:
             return
+        reason = textwrap.shorten(reason, _REASON_WIDTH, placeholder=" …")
         self._rejects[utterance_id] = Reject(utterance_id=utterance_id, reason=reason)
         logger.warning("left out %s: %s", utterance_id, reason)
 

@@ -106,15 +106,19 @@ if ((stage == 0)); then
 fi
 
 prompts=()
+# The scripts are part of the keys of the quick stages: a new version of one makes its data anew,
+# and features follow only where that has changed the announcements.
 for language in $languages; do
   made=("$manifests"/asterisk_{recordings,supervisions}_"$language".jsonl.gz)
-  key="$where $max_seconds $(fingerprint "local/checksums/$language.sha256" local/text_fixes.json)"
+  key="$where $max_seconds $max_rejected_percent $(fingerprint \
+    "local/checksums/$language.sha256" local/text_fixes.json local/asterisk_{texts,manifests}.py)"
   run_stage 1 "manifests-$language" "$key" "${made[@]}" -- make_manifests "$language"
   prompts+=("${made[@]}")
 done
 
 raw=("$manifests"/asterisk_cuts_raw_{train,dev,test-announce,test-unseen}.jsonl.gz)
-key="$languages $hours $eval_minutes $seed $(fingerprint local/grammar.json "${prompts[@]}")"
+key="$languages $hours $eval_minutes $seed $(fingerprint \
+  local/grammar.json local/asterisk_{grammar,announcements}.py "${prompts[@]}")"
 run_stage 2 announcements "$key" "${raw[@]}" -- compose
 
 for set in $sets; do
@@ -124,7 +128,7 @@ done
 
 for size in $vocab_size; do
   model=$data_dir/lang_bpe_$size/bpe.model
-  key="$size $(fingerprint "${raw[0]}")"
+  key="$size $(fingerprint "$root/local/train_bpe.py" "${raw[0]}")"
   run_stage 4 "bpe-$size" "$key" "$model" -- train_bpe "$size"
 done
 

@@ -48,7 +48,9 @@ class Grammar:
         self._rules = self._possible(load_rules(language))
 
     def draw(self, rng: random.Random) -> list[str]:
-        """The prompt ids of one announcement."""
+        """The prompt ids of one announcement; none where no rule can be said."""
+        if TOPICS not in self._rules:
+            return []
         return self._expand(f"<{TOPICS}>", rng)
 
     def rule_names(self) -> set[str]:

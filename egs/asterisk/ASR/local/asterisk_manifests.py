@@ -150,15 +150,23 @@ def prepare_language(
     folder: Path,
     data_dir: Path,
     *,
+    published: list[str],
     max_seconds: float,
     max_rejected_percent: float,
 ) -> None:
     """Write the manifests of one language.
 
+    Args:
+        language: one of the five.
+        folder: what stage 0 fetched of it.
+        data_dir: where audio and manifests go.
+        published: the names of its audio files.
+        max_seconds: longer prompts are left out.
+        max_rejected_percent: how many may be unreadable.
+
     Raises:
         TooManyRejects: where more than the limit could not be read.
     """
-    published = [n for n in read_checksums(_CHECKSUMS / f"{language}.sha256") if "g722" in n]
     prompts = spoken_prompts(folder, language, published)
     rejects = Rejects(len(prompts), max_rejected_percent)
     recordings, supervisions, too_long = [], [], 0
@@ -213,10 +221,12 @@ def main(
         folder = download_dir / language
         if not folder.is_dir():
             raise ValueError(f"{folder} is not there: run stage 0 for {language} first")
+        names = read_checksums(_CHECKSUMS / f"{language}.sha256")
         prepare_language(
             language,
             folder,
             data_dir,
+            published=[name for name in names if name.endswith(".g722")],
             max_seconds=max_seconds,
             max_rejected_percent=max_rejected_percent,
         )
