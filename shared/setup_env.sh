@@ -71,9 +71,8 @@ find_python() { # sets python to the interpreter to build on; false if there is 
   return 1
 }
 
-venv_is_sound() { # a venv whose base was removed does not run; one that was moved has another prefix
-  [[ -x $venv/bin/python ]] || return 1
-  [[ $("$venv/bin/python" -I -c 'import sys; print(sys.prefix)' 2>/dev/null) == "$venv" ]] || return 1
+venv_is_sound() { # made to its end, not moved since (its scripts hold its path), and its base Python is still there
+  [[ -f $stamps/venv && $(<"$stamps/venv") == "$venv" ]] || return 1
   local version
   version=$(python_version "$venv/bin/python") && suits "$version" || return 1
   [[ -z ${PYTHON:-} || $(python_version "$PYTHON") == "$version" ]]
@@ -170,13 +169,14 @@ step() { # step NAME KEY MESSAGE COMMAND…: runs COMMAND unless it has already 
 pip() { "$venv/bin/python" -m pip "$@"; }
 
 make_venv() {
-  if venv_is_sound && [[ -d $stamps ]]; then return; fi
+  if venv_is_sound; then return; fi
   find_python || refuse "$(obstacle)."
   say "Making ${venv##*/} with $("$python" --version)."
   "$python" -m venv --clear "$venv" >"$venv.log" 2>&1 ||
     refuse "$python cannot make a virtual environment ($(tail -n 1 "$venv.log")): free disk space, or install its venv module (Debian and Ubuntu: apt-get install python3-venv), and call this again."
   rm -f "$venv.log"
-  mkdir -p "$stamps"
+  mkdir "$stamps"
+  printf '%s\n' "$venv" >"$stamps/venv"
 }
 
 drop_half_installed() { # pip writes RECORD last, and moves what it replaces aside under a name with a tilde
@@ -222,7 +222,9 @@ check_compiler() {
     "$venv/bin/python" -c 'import os, sys, sysconfig
 sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || missing+=("Python's header files")
     if ((${#missing[@]})); then
-      refuse "$package is compiled here and that needs ${missing[*]}: install them (Debian and Ubuntu: apt-get install g++ make python3-dev; macOS: xcode-select --install) and call this again."
+      local list
+      list=$(printf '%s, ' "${missing[@]}")
+      refuse "$package is compiled here and that needs ${list%, }: install it (Debian and Ubuntu: apt-get install g++ make python3-dev; macOS: xcode-select --install) and call this again."
     fi
   done
 }
