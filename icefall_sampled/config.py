@@ -10,7 +10,9 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -46,7 +48,7 @@ class SpecAugmentConfig:
     """SpecAugment (Park et al. 2019) with the adaptive time masks of Conformer."""
 
     probability: float = 0.9
-    """Share of batches that are augmented; 0 turns SpecAugment off."""
+    """Share of utterances that are augmented; 0 turns SpecAugment off."""
     time_warp_frames: int = 80
     """Largest shift of a time warp; 0 for none."""
     num_feature_masks: int = 2
@@ -215,45 +217,54 @@ class Config:
 
     def _rules(self) -> list[tuple[str, object, bool, str]]:
         encoder, ctc, sampling = self.encoder, self.ctc, self.sampling
-        training, optimizer = self.training, self.optimizer
-        heads_fit = encoder.num_heads > 0 and encoder.width % encoder.num_heads == 0
+        heads_fit = encoder.width % max(encoder.num_heads, 1) == 0
         layers = ctc.intermediate_layers
-        need_ctc = sampling.strategy != "none" and sampling.distribution == "ctc"
-        need_intermediate = sampling.strategy != "none" and sampling.distribution == "interctc"
+        drawn_from = sampling.distribution if sampling.strategy != "none" else "nothing"
         return [
+            *self._ranges(),
+            ("sampling.num_sampled", sampling.num_sampled, sampling.num_sampled >= 2, "at least 2"),
+            ("encoder.num_features", encoder.num_features, encoder.num_features == 80, "80"),
+            ("encoder.kernel_frames", encoder.kernel_frames, encoder.kernel_frames % 2 == 1, "odd"),
             ("encoder.width", encoder.width, heads_fit and encoder.width % 2 == 0,
              f"even and a multiple of encoder.num_heads ({encoder.num_heads})"),
-            ("encoder.kernel_frames", encoder.kernel_frames, encoder.kernel_frames % 2 == 1, "odd"),
             ("ctc.intermediate_layers", layers,
              all(1 <= layer < encoder.num_layers for layer in layers),
              f"blocks between 1 and {encoder.num_layers - 1}"),
             ("ctc.self_conditioning", ctc.self_conditioning,
-             bool(layers) or not ctc.self_conditioning,
-             "false unless ctc.intermediate_layers names a block"),
+             bool(layers) or not ctc.self_conditioning, "false: ctc.intermediate_layers is empty"),
             ("sampling.distribution", sampling.distribution,
-             not need_ctc or ctc.joint_weight > 0, 'other than "ctc" where ctc.joint_weight is 0'),
-            ("sampling.distribution", sampling.distribution, not need_intermediate or bool(layers),
-             'other than "interctc" where ctc.intermediate_layers is empty'),
-            ("sampling.num_sampled", sampling.num_sampled, sampling.num_sampled >= 2, "at least 2"),
+             drawn_from != "ctc" or ctc.joint_weight > 0, "another: ctc.joint_weight is 0"),
+            ("sampling.distribution", sampling.distribution,
+             drawn_from != "interctc" or bool(layers), "another: ctc.intermediate_layers is empty"),
             ("loss.ctc_only_steps", self.loss.ctc_only_steps,
              self.loss.ctc_only_steps <= 0 or ctc.joint_weight > 0 or bool(layers),
              "0 where there is no CTC loss"),
-            ("training.max_steps", training.max_steps, training.max_steps > 0, "positive"),
-            ("training.log_every_steps", training.log_every_steps, training.log_every_steps > 0,
-             "positive"),
-            ("training.checkpoint_every_steps", training.checkpoint_every_steps,
-             training.checkpoint_every_steps > 0, "positive"),
-            ("training.keep_checkpoints", training.keep_checkpoints,
-             training.keep_checkpoints > 0, "positive"),
-            ("optimizer.accumulate", optimizer.accumulate, optimizer.accumulate > 0, "positive"),
-            ("optimizer.warmup_steps", optimizer.warmup_steps, optimizer.warmup_steps > 0,
-             "positive"),
             ("data.max_duration_seconds", self.data.max_duration_seconds,
              self.data.max_duration_seconds >= self.data.max_utterance_seconds,
              f"at least data.max_utterance_seconds ({self.data.max_utterance_seconds})"),
         ]  # fmt: skip
 
+    def _ranges(self) -> list[tuple[str, object, bool, str]]:
+        """The rules that look at one number alone."""
+        return [
+            (name, value, holds(value), rule)
+            for rule, holds, names in _RANGES
+            for name, value in zip(names.split(), attrgetter(*names.split())(self), strict=True)
+        ]
 
+
+_RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+    ("at least 0", lambda x: x >= 0,
+     "ctc.joint_weight ctc.intermediate_weight data.num_workers training.threads"),
+    ("at least 0 and below 1", lambda x: 0 <= x < 1, "encoder.dropout predictor.dropout"),
+    ("positive", lambda x: x > 0,
+     "encoder.subsampling_channels encoder.num_layers encoder.width encoder.num_heads "
+     "encoder.feedforward_width encoder.kernel_frames predictor.embedding_width "
+     "predictor.hidden_width predictor.num_layers predictor.context_labels joiner.width "
+     "data.num_buckets optimizer.accumulate optimizer.warmup_steps optimizer.learning_rate "
+     "optimizer.clip_norm training.max_steps training.log_every_steps "
+     "training.checkpoint_every_steps training.keep_checkpoints"),
+)  # fmt: skip
 D = TypeVar("D")
 
 
@@ -266,7 +277,7 @@ def from_json(cls: type[D], text: str) -> D:
     """The dataclass back from `to_json`'s text.
 
     Raises:
-        ValueError: where the text names a field that `cls` does not have.
+        ValueError: where the text is not JSON, or names a field that `cls` does not have.
     """
     return typing.cast(D, _build(cls, json.loads(text), cls.__name__))
 
@@ -274,6 +285,8 @@ def from_json(cls: type[D], text: str) -> D:
 def _build(kind: Any, value: Any, name: str) -> Any:
     """Turn plain JSON values into what the annotation `kind` asks for."""
     if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} is {value!r}, it must be an object with fields")
         hints = typing.get_type_hints(kind)
         unknown = sorted(set(value) - set(hints))
         if unknown:

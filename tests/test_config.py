@@ -1,0 +1,127 @@
+"""Configs: JSON and back, and a sentence for each thing that cannot work."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icefall_sampled.config import Config, DataConfig, EncoderConfig, from_json, to_json
+from tests.support.recipes import asterisk_train
+from tests.support.tiny import changed, tiny_config
+
+VARIANTS = asterisk_train().variants()
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_validate_and_survive_json(name: str) -> None:
+    config = VARIANTS[name]
+    config.validate()
+    text = to_json(config)
+    assert from_json(Config, text) == config
+    assert to_json(from_json(Config, text)) == text
+
+
+def test_variants_are_distinct() -> None:
+    texts = [to_json(config) for config in VARIANTS.values()]
+    assert len(set(texts)) == len(texts)
+
+
+def test_json_restores_types() -> None:
+    config = changed(tiny_config(), ctc={"intermediate_layers": (1,), "self_conditioning": True})
+    back = from_json(Config, to_json(config))
+    assert back.ctc.intermediate_layers == (1,)
+    assert isinstance(back.exp_dir, Path)
+    assert isinstance(back.data.lang_dir, Path)
+    assert from_json(EncoderConfig, to_json(EncoderConfig(width=6))).width == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"colour": 1}', "Config has no field 'colour'; known: exp_dir, data"),
+        ('{"data": {"bukkets": 1}}', "Config.data has no field 'bukkets'"),
+        ('{"data": 3}', "Config.data is 3"),
+        ("[]", "Config is "),
+        ("no json", "Expecting value"),
+    ],
+)
+def test_json_of_something_else_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_json(Config, text)
+
+
+def test_missing_fields_take_their_defaults() -> None:
+    assert from_json(Config, json.dumps({"data": {"num_buckets": 3}})) == Config(
+        data=DataConfig(num_buckets=3)
+    )
+
+
+RULES: list[tuple[str, dict[str, dict[str, Any]]]] = [
+    ("encoder.width is 18", {"encoder": {"width": 18, "num_heads": 4}}),
+    ("encoder.width is 15", {"encoder": {"width": 15, "num_heads": 5}}),
+    ("encoder.num_heads is 0", {"encoder": {"num_heads": 0}}),
+    ("encoder.kernel_frames is 4", {"encoder": {"kernel_frames": 4}}),
+    ("encoder.kernel_frames is -1", {"encoder": {"kernel_frames": -1}}),
+    ("encoder.num_features is 40", {"encoder": {"num_features": 40}}),
+    ("encoder.num_layers is 0", {"encoder": {"num_layers": 0}}),
+    ("encoder.width is 0", {"encoder": {"width": 0}}),
+    ("encoder.feedforward_width is 0", {"encoder": {"feedforward_width": 0}}),
+    ("encoder.subsampling_channels is -1", {"encoder": {"subsampling_channels": -1}}),
+    ("encoder.dropout is 1.0", {"encoder": {"dropout": 1.0}}),
+    ("predictor.dropout is -0.1", {"predictor": {"dropout": -0.1}}),
+    ("predictor.embedding_width is 0", {"predictor": {"embedding_width": 0}}),
+    ("predictor.hidden_width is 0", {"predictor": {"hidden_width": 0}}),
+    ("predictor.num_layers is 0", {"predictor": {"num_layers": 0}}),
+    ("predictor.context_labels is 0", {"predictor": {"context_labels": 0}}),
+    ("joiner.width is 0", {"joiner": {"width": 0}}),
+    ("ctc.joint_weight is -1", {"ctc": {"joint_weight": -1}}),
+    ("ctc.intermediate_weight is -1", {"ctc": {"intermediate_weight": -1}}),
+    (r"ctc.intermediate_layers is \(2,\)", {"ctc": {"intermediate_layers": (2,)}}),
+    (r"ctc.intermediate_layers is \(0, 1\)", {"ctc": {"intermediate_layers": (0, 1)}}),
+    ("ctc.self_conditioning is True", {"ctc": {"self_conditioning": True}}),
+    ("sampling.distribution is ctc", {"ctc": {"joint_weight": 0.0}}),
+    ("sampling.distribution is interctc", {"sampling": {"distribution": "interctc"}}),
+    ("sampling.num_sampled is 1", {"sampling": {"num_sampled": 1}}),
+    (
+        "loss.ctc_only_steps is 5",
+        {
+            "loss": {"ctc_only_steps": 5},
+            "ctc": {"joint_weight": 0.0},
+            "sampling": {"strategy": "none"},
+        },
+    ),
+    ("training.max_steps is 0", {"training": {"max_steps": 0}}),
+    ("training.log_every_steps is 0", {"training": {"log_every_steps": 0}}),
+    ("training.checkpoint_every_steps is 0", {"training": {"checkpoint_every_steps": 0}}),
+    ("training.keep_checkpoints is 0", {"training": {"keep_checkpoints": 0}}),
+    ("training.threads is -1", {"training": {"threads": -1}}),
+    ("optimizer.accumulate is 0", {"optimizer": {"accumulate": 0}}),
+    ("optimizer.warmup_steps is 0", {"optimizer": {"warmup_steps": 0}}),
+    ("optimizer.learning_rate is 0", {"optimizer": {"learning_rate": 0}}),
+    ("optimizer.clip_norm is 0", {"optimizer": {"clip_norm": 0}}),
+    ("data.max_duration_seconds is 1", {"data": {"max_duration_seconds": 1}}),
+    ("data.num_buckets is 0", {"data": {"num_buckets": 0}}),
+    ("data.num_workers is -1", {"data": {"num_workers": -1}}),
+]
+
+
+@pytest.mark.parametrize(("message", "parts"), RULES)
+def test_what_cannot_work_is_named(message: str, parts: dict[str, dict[str, Any]]) -> None:
+    config = changed(tiny_config(), **parts)
+    with pytest.raises(ValueError, match=f"^{message}.*it must be ") as caught:
+        config.validate()
+    assert "\n" not in str(caught.value)
+
+
+def test_combinations_that_do_work() -> None:
+    for parts in (
+        {"ctc": {"joint_weight": 0.0}, "sampling": {"strategy": "none"}},
+        {"ctc": {"joint_weight": 0.0}, "sampling": {"distribution": "uniform"}},
+        {"ctc": {"intermediate_layers": (1,)}, "sampling": {"distribution": "interctc"}},
+        {"ctc": {"joint_weight": 0.0, "intermediate_layers": (1,)}, "loss": {"ctc_only_steps": 5},
+         "sampling": {"distribution": "interctc"}},
+    ):  # fmt: skip
+        changed(tiny_config(), **parts).validate()
