@@ -40,6 +40,11 @@ def chunk_elements(dtype: torch.dtype) -> int:
     return int(_chunk_mib * 2**20) // (torch.finfo(dtype).bits // 8)
 
 
+def chunk_rows(dtype: torch.dtype, *, columns: int, width: int, reserved: int = 0) -> int:
+    """How many rows fit: each has its logits, and three rows of the inputs' width."""
+    return max(MIN_ROWS, (chunk_elements(dtype) - reserved) // (columns + 3 * width))
+
+
 @dataclass(frozen=True)
 class Chunk:
     """G utterances with M nodes each; one "utterance" holds all nodes if they share weights."""
@@ -54,14 +59,15 @@ class Chunk:
     """(G, M) true where a shorter utterance repeats its last node; None if it nowhere does."""
 
 
-def cut(nodes: Tensor, elements: int, *, columns: int, width: int) -> Iterator[Chunk]:
+def cut(nodes: Tensor, dtype: torch.dtype, *, columns: int, width: int) -> Iterator[Chunk]:
     """Chunks of nodes that share their weights."""
-    for piece in nodes.split(_rows(elements, columns, width, 0)) if len(nodes) else ():
+    size = chunk_rows(dtype, columns=columns, width=width)
+    for piece in nodes.split(size) if len(nodes) else ():
         yield Chunk(piece[None], None, None)
 
 
 def cut_by_utterance(
-    nodes: Tensor, counts: list[int], elements: int, *, columns: int, width: int
+    nodes: Tensor, counts: list[int], dtype: torch.dtype, *, columns: int, width: int
 ) -> Iterator[Chunk]:
     """Chunks of nodes of which each utterance has weights of its own.
 
@@ -71,7 +77,8 @@ def cut_by_utterance(
     starts = [0]
     for count in counts:
         starts.append(starts[-1] + count)
-    capacity = _rows(elements, columns, width, columns * width)
+    elements = chunk_elements(dtype)
+    capacity = chunk_rows(dtype, columns=columns, width=width, reserved=columns * width)
     order = sorted((n for n in range(len(counts)) if counts[n]), key=lambda n: -counts[n])
     while order:
         longest = counts[order[0]]
@@ -95,8 +102,3 @@ def _group(nodes: Tensor, starts: list[int], counts: list[int], utterances: list
     place = torch.arange(counts[0], device=nodes.device)
     last = table[1, :, None] - 1
     return Chunk(nodes[table[0, :, None] + torch.minimum(place, last)], table[2], place > last)
-
-
-def _rows(elements: int, columns: int, width: int, reserved: int) -> int:
-    """Nodes that fit: each has its logits, and rows of joiner width for hidden and gradient."""
-    return max(MIN_ROWS, (elements - reserved) // (columns + 3 * width))

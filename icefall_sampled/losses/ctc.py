@@ -14,6 +14,7 @@ from icefall_sampled.losses.arguments import (
     choose,
     reduce_loss,
 )
+from icefall_sampled.losses.ctc_fused import fused_ctc
 from icefall_sampled.sampling.checks import valid_positions
 from icefall_sampled.sampling.distribution import mean_posterior
 
@@ -108,7 +109,8 @@ def ctc_loss(
     )
     check_batch("hidden", hidden, weight, bias, targets, encoder_lengths, target_lengths)
     check_values(weight, bias, targets, encoder_lengths, target_lengths, hidden.shape[1], [])
-    losses, posterior = _naive(
+    implement = _naive if implementation == "naive" else fused_ctc
+    losses, posterior = implement(
         hidden,
         weight,
         bias,

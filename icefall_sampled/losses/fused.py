@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,9 +11,11 @@ from torch.amp.autocast_mode import autocast
 from torch.autograd.function import once_differentiable
 
 from icefall_sampled.losses.chunks import Chunk
+from icefall_sampled.losses.draft import worthwhile_nodes
 from icefall_sampled.losses.gradients import joiner_gradients
 from icefall_sampled.losses.joiner_chunks import Joiner
 from icefall_sampled.losses.lattice import posteriors
+from icefall_sampled.losses.output_layer import dtypes_for
 from icefall_sampled.sampling.checks import valid_positions
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
@@ -27,37 +30,53 @@ def fused_log_likelihood(
     target_lengths: Tensor,
     *,
     vocabulary: SampledVocabulary | None,
+    draft: SampledVocabulary | None,
     activation: str,
     min_occupancy: float,
 ) -> Tensor:
     """(N,) log-likelihoods; see `transducer_loss`."""
-    dtype = torch.float64 if encoder_out.dtype == torch.float64 else torch.float32
-    labels = targets if vocabulary is None else vocabulary.targets
-    has_label = valid_positions(targets.shape[1], target_lengths)
-    labels = torch.nn.functional.pad(labels.masked_fill(~has_label, 0).long(), (0, 1))
-    ids = None if vocabulary is None else vocabulary.ids
-    if ids is not None and ids.stride(0) == 0:
-        ids = ids[:1]  # "batch": all rows are one row
+    options = _Options(activation, min_occupancy, *dtypes_for(encoder_out, weight))
     total: Tensor = _FusedLogLikelihood.apply(
         encoder_out,
         predictor_out,
         weight,
         bias,
-        (ids, labels, encoder_lengths, target_lengths),
-        (activation, min_occupancy, dtype, _matmul_dtype(encoder_out, weight)),
+        (encoder_lengths, target_lengths),
+        _classes(vocabulary, targets, target_lengths),
+        None if draft is None else _classes(draft, targets, target_lengths),
+        options,
     )
     return total
+
+
+class _Options(NamedTuple):
+    activation: str
+    min_occupancy: float
+    dtype: torch.dtype
+    matmul_dtype: torch.dtype
+
+
+def _classes(
+    vocabulary: SampledVocabulary | None, targets: Tensor, target_lengths: Tensor
+) -> tuple[Tensor | None, Tensor]:
+    """The joiner's `ids` and `labels`."""
+    labels = targets if vocabulary is None else vocabulary.targets
+    has_label = valid_positions(targets.shape[1], target_lengths)
+    labels = torch.nn.functional.pad(labels.masked_fill(~has_label, 0).long(), (0, 1))
+    ids = None if vocabulary is None else vocabulary.ids
+    # Strategy "batch": all rows are one row.
+    return ids[:1] if ids is not None and ids.stride(0) == 0 else ids, labels
 
 
 def log_probs_at(joiner: Joiner, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Blank's and the next label's log-probability and the log of the softmax's denominator.
 
-    Each (N, T, U + 1); minus infinity, and 0 for the denominator, at all other nodes.
+    Each (N, T, U + 1). `nodes` is a boolean of that shape; elsewhere the log-probabilities are
+    minus infinity and the denominator's log is 0.
     """
-    shape = (*joiner.encoder_out.shape[:2], joiner.predictor_out.shape[1])
-    blank = joiner.bias.new_full(shape, -torch.inf)
+    blank = joiner.bias.new_full(nodes.shape, -torch.inf)
     label, norm = torch.full_like(blank, -torch.inf), torch.zeros_like(blank)
-    for chunk in joiner.chunks(nodes):
+    for chunk in joiner.chunks(nodes.view(-1).nonzero()[:, 0]):
         values = _chunk_log_probs(joiner, chunk)
         for dense, value in zip((blank, label, norm), values, strict=True):
             dense.view(-1)[chunk.index] = value
@@ -96,16 +115,24 @@ class _FusedLogLikelihood(torch.autograd.Function):
         predictor_out: Tensor,
         weight: Tensor,
         bias: Tensor,
-        batch: tuple[Tensor | None, Tensor, Tensor, Tensor],
-        options: tuple[str, float, torch.dtype, torch.dtype],
+        lengths: tuple[Tensor, Tensor],
+        classes: tuple[Tensor | None, Tensor],
+        draft: tuple[Tensor | None, Tensor] | None,
+        options: _Options,
     ) -> Tensor:
-        ids, labels, encoder_lengths, target_lengths = batch
         ctx.options = options
-        joiner = _joiner(encoder_out, predictor_out, weight, bias, ids, labels, options)
+        encoder_lengths, target_lengths = lengths
+        joiner = _joiner(encoder_out, predictor_out, weight, bias, *classes, options)
         with autocast(encoder_out.device.type, enabled=False):
             has_frame = valid_positions(encoder_out.shape[1], encoder_lengths)
             has_prefix = valid_positions(predictor_out.shape[1], target_lengths.add(1))
-            nodes = (has_frame[:, :, None] & has_prefix[:, None]).view(-1).nonzero()[:, 0]
+            nodes = has_frame[:, :, None] & has_prefix[:, None]
+            if draft is not None:
+                coarse = replace(joiner, ids=draft[0], labels=draft[1])
+                blank, label, _ = log_probs_at(coarse, nodes)
+                nodes = worthwhile_nodes(
+                    blank, label[:, :, :-1], *lengths, min_occupancy=options.min_occupancy
+                )
             blank, label, norm = log_probs_at(joiner, nodes)
             total, blank, label = posteriors(
                 blank, label[:, :, :-1], encoder_lengths, target_lengths
@@ -113,7 +140,7 @@ class _FusedLogLikelihood(torch.autograd.Function):
         # Views with frames last would be copied at every look-up by node.
         blank, label = blank.contiguous(), torch.nn.functional.pad(label, (0, 1))
         ctx.save_for_backward(
-            encoder_out, predictor_out, weight, bias, ids, labels, norm, blank, label
+            encoder_out, predictor_out, weight, bias, *classes, norm, blank, label
         )
         return total
 
@@ -127,10 +154,16 @@ class _FusedLogLikelihood(torch.autograd.Function):
             norm, blank, label = steps
             needed = ctx.needs_input_grad[:4]
             sums = joiner_gradients(
-                joiner, norm, blank, label, grad, needed=needed, min_occupancy=ctx.options[1]
+                joiner,
+                norm,
+                blank,
+                label,
+                grad,
+                needed=needed,
+                min_occupancy=ctx.options.min_occupancy,
             )
         gradients = [s if s is None else s.to(x.dtype) for s, x in zip(sums, inputs, strict=True)]
-        return (*gradients, None, None)
+        return (*gradients, None, None, None, None)
 
 
 def _joiner(
@@ -140,7 +173,7 @@ def _joiner(
     bias: Tensor,
     ids: Tensor | None,
     labels: Tensor,
-    options: tuple[str, float, torch.dtype, torch.dtype],
+    options: _Options,
 ) -> Joiner:
     activation, _, dtype, matmul_dtype = options
     return Joiner(
@@ -154,9 +187,3 @@ def _joiner(
         dtype,
         matmul_dtype,
     )
-
-
-def _matmul_dtype(encoder_out: Tensor, weight: Tensor) -> torch.dtype:
-    """What `linear` would use here, autocast considered."""
-    row = encoder_out.detach()[0, :1]
-    return torch.nn.functional.linear(row, weight.detach()[:1].to(row.dtype)).dtype

@@ -8,13 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from icefall_sampled.losses.chunks import (
-    MAX_COLUMNS,
-    Chunk,
-    chunk_elements,
-    cut,
-    cut_by_utterance,
-)
+from icefall_sampled.losses import chunks
+from icefall_sampled.losses.chunks import Chunk
 
 
 @dataclass(frozen=True)
@@ -62,14 +57,13 @@ class Joiner:
 
     def chunks(self, nodes: Tensor) -> Iterator[Chunk]:
         """Cut a sorted list of nodes to the budget."""
-        columns = min(self.num_classes, MAX_COLUMNS)
-        elements = chunk_elements(self.dtype)
+        columns = min(self.num_classes, chunks.MAX_COLUMNS)
         if self.ids is None or len(self.ids) == 1:
-            return cut(nodes, elements, columns=columns, width=self.width)
+            return chunks.cut(nodes, self.dtype, columns=columns, width=self.width)
         num_rows, num_frames, _ = self.encoder_out.shape
         rows = nodes.div(num_frames * self.predictor_out.shape[1], rounding_mode="floor")
         counts = rows.bincount(minlength=num_rows).tolist()
-        return cut_by_utterance(nodes, counts, elements, columns=columns, width=self.width)
+        return chunks.cut_by_utterance(nodes, counts, self.dtype, columns=columns, width=self.width)
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Utterance of each node, its row in a flattened encoder_out and in predictor_out."""
@@ -92,11 +86,11 @@ class Joiner:
 
         weight is (C, J) where all utterances share it, else (G, C, J).
         """
-        for start in range(0, self.num_classes, MAX_COLUMNS):
-            classes: Tensor | slice = slice(start, start + MAX_COLUMNS)
+        for start in range(0, self.num_classes, chunks.MAX_COLUMNS):
+            classes: Tensor | slice = slice(start, start + chunks.MAX_COLUMNS)
             if self.ids is not None:
                 ids = self.ids[0] if chunk.utterances is None else self.ids[chunk.utterances]
-                classes = ids[..., start : start + MAX_COLUMNS]
+                classes = ids[..., start : start + chunks.MAX_COLUMNS]
             yield start, classes, self.weight[classes], self.bias[classes]
 
     @staticmethod

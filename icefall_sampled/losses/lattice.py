@@ -101,7 +101,11 @@ def posteriors(
         total, (px_grad, py_grad) = _backend().mutual_information_recursion(
             px, py, boundary, return_grad=True
         )
-    # The backend leaves what lies outside the boundary unspecified.
+    # The backend gives zeros for a sum that is NaN, and would hide a broken model.
+    broken = ~total.isfinite()[:, None, None]
+    for posterior in (px_grad, py_grad):
+        posterior.masked_fill_(broken, torch.nan)
+    # It leaves what lies outside the boundary unspecified.
     has_blank, has_label = _inside(blank_log_probs, encoder_lengths, target_lengths)
     py_grad.masked_fill_(~has_blank, 0)
     px_grad = px_grad[:, :, :-1].masked_fill_(~has_label, 0)

@@ -99,7 +99,11 @@ def transducer_loss(
         total = naive_log_likelihood(*tensors, vocabulary=vocabulary, activation=activation)
     else:
         total = fused_log_likelihood(
-            *tensors, vocabulary=vocabulary, activation=activation, min_occupancy=min_occupancy
+            *tensors,
+            vocabulary=vocabulary,
+            draft=draft,
+            activation=activation,
+            min_occupancy=min_occupancy,
         )
     return reduce_loss(-total, reduction)
 

@@ -1,0 +1,301 @@
+"""The fused transducer loss against the naive one: chunks, precision, drafts, gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from icefall_sampled.losses import chunks, transducer_loss
+from icefall_sampled.losses.draft import worthwhile_nodes
+from icefall_sampled.losses.lattice import posteriors
+from icefall_sampled.sampling import SampledVocabulary, sample_vocabulary
+from tests.losses.reference import Batch, make_batch
+
+LENGTHS = ([9, 4, 7, 1, 6], [5, 6, 0, 2, 3])
+
+
+@pytest.fixture(autouse=True)
+def default_budget() -> object:
+    before = chunks.chunk_mib()
+    yield
+    chunks.set_chunk_mib(before)
+
+
+def sampled(batch: Batch, num_sampled: int, strategy: str = "example") -> SampledVocabulary:
+    return sample_vocabulary(
+        batch.targets,
+        batch.target_lengths,
+        vocab_size=len(batch.bias),
+        num_sampled=num_sampled,
+        strategy=strategy,
+        generator=torch.Generator().manual_seed(1),
+    )
+
+
+def loss_and_gradients(batch: Batch, **options: object) -> list[Tensor]:
+    loss = transducer_loss(*batch.arguments(), **options)
+    return [loss, *torch.autograd.grad(loss, batch.parameters())]
+
+
+def relative_error(actual: list[Tensor], expected: list[Tensor]) -> float:
+    """The largest over the loss and its gradients, padding aside."""
+    pairs = [
+        (torch.nan_to_num(a.detach().double()), e) for a, e in zip(actual, expected, strict=True)
+    ]
+    return max(float((a - e).norm() / e.norm()) for a, e in pairs)
+
+
+@pytest.mark.parametrize("strategy", [None, "example", "batch"])
+@pytest.mark.parametrize("min_rows", [1, 3, 7])
+@pytest.mark.parametrize("max_columns", [1, 5, 2048])
+def test_chunks_that_do_not_divide(
+    strategy: str | None, min_rows: int, max_columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = make_batch(*LENGTHS, vocab_size=17)
+    options = {"vocabulary": None if strategy is None else sampled(batch, 13, strategy)}
+    expected = loss_and_gradients(batch, implementation="naive", **options)
+    monkeypatch.setattr(chunks, "MIN_ROWS", min_rows)
+    monkeypatch.setattr(chunks, "MAX_COLUMNS", max_columns)
+    chunks.set_chunk_mib(1e-6)
+    actual = loss_and_gradients(batch, implementation="fused", **options)
+    for a, b in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(0, 30), min_size=1, max_size=8),
+    kib=st.integers(1, 8),
+)
+def test_every_node_is_in_one_chunk(counts: list[int], kib: int) -> None:
+    nodes = torch.arange(sum(counts)) * 2
+    owner = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    seen = []
+    chunks.set_chunk_mib(kib / 1024)
+    for chunk in chunks.cut_by_utterance(nodes, counts, torch.float32, columns=3, width=20):
+        assert chunk.utterances is not None
+        filling = chunk.is_filling
+        keep = torch.ones_like(chunk.index).bool() if filling is None else ~filling
+        assert (owner[chunk.index // 2] == chunk.utterances[:, None]).all()
+        assert keep[0].all()
+        seen += chunk.index[keep].tolist()
+    assert sorted(seen) == nodes.tolist()
+
+
+def test_the_budget_is_checked() -> None:
+    for mib in (0, -1, float("nan")):
+        with pytest.raises(ValueError, match="mib must be positive, was"):
+            chunks.set_chunk_mib(mib)
+
+
+@pytest.mark.parametrize("asked", [(0,), (1,), (2,), (3,), (0, 3), (1, 2)])
+@pytest.mark.parametrize("num_sampled", [None, 8])
+def test_gradients_only_where_asked(asked: tuple[int, ...], num_sampled: int | None) -> None:
+    batch = make_batch(*LENGTHS, vocab_size=12)
+    vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
+    expected = loss_and_gradients(batch, implementation="naive", vocabulary=vocabulary)[1:]
+    parameters = [p.detach().requires_grad_(i in asked) for i, p in enumerate(batch.parameters())]
+    loss = transducer_loss(*parameters, *batch.arguments()[4:], vocabulary=vocabulary)
+    loss.backward()
+    for i, parameter in enumerate(parameters):
+        if i in asked:
+            torch.testing.assert_close(parameter.grad, expected[i], rtol=1e-10, atol=1e-12)
+        else:
+            assert parameter.grad is None
+
+
+def test_no_gradient_at_all() -> None:
+    batch = make_batch(*LENGTHS)
+    with torch.no_grad():
+        loss = transducer_loss(*batch.arguments())
+    assert not loss.requires_grad
+    torch.testing.assert_close(loss, transducer_loss(*batch.arguments(), implementation="naive"))
+
+
+def test_second_backward_says_why_it_cannot() -> None:
+    batch = make_batch(*LENGTHS)
+    loss = transducer_loss(*batch.arguments())
+    loss.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
+
+
+def test_retained_graph_gives_the_same_again() -> None:
+    batch = make_batch(*LENGTHS)
+    loss = transducer_loss(*batch.arguments())
+    first = torch.autograd.grad(loss, batch.parameters(), retain_graph=True)
+    for a, b in zip(first, torch.autograd.grad(loss, batch.parameters()), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("scale", [1.0, -1.0, 0.0])
+def test_any_upstream_gradient(scale: float) -> None:
+    """Positive, negative and mixed: a loss may be part of a difference."""
+    batch = make_batch(*LENGTHS, vocab_size=12)
+    vocabulary = sampled(batch, 9)
+    upstream = torch.tensor([1.0, scale, 2.0, -scale, 0.0], dtype=torch.float64)
+    results = []
+    for implementation in ("naive", "fused"):
+        losses = transducer_loss(
+            *batch.arguments(),
+            vocabulary=vocabulary,
+            implementation=implementation,
+            reduction="none",
+        )
+        results.append(torch.autograd.grad((losses * upstream).sum(), batch.parameters()))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("num_sampled", [None, 30])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_float32_error_is_no_worse_than_the_naive_one(
+    num_sampled: int | None, activation: str
+) -> None:
+    sizes = {"width": 32, "vocab_size": 60, "padding": 0.0}
+    exact_batch = make_batch([40, 33], [12, 15], **sizes)
+    batch = make_batch([40, 33], [12, 15], **sizes, dtype=torch.float32)
+    options = {
+        "vocabulary": None if num_sampled is None else sampled(batch, num_sampled),
+        "activation": activation,
+    }
+    exact = loss_and_gradients(exact_batch, implementation="naive", **options)
+    naive = relative_error(loss_and_gradients(batch, implementation="naive", **options), exact)
+    fused = relative_error(loss_and_gradients(batch, implementation="fused", **options), exact)
+    # Both are a few roundings; which is smaller is chance, a factor is not.
+    assert fused <= 2 * naive + 1e-7
+    assert fused < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16])
+@pytest.mark.parametrize("num_sampled", [None, 30])
+def test_autocast(dtype: torch.dtype, num_sampled: int | None) -> None:
+    sizes = {"width": 32, "vocab_size": 60, "padding": 0.0}
+    batch = make_batch([20, 13], [12, 9], **sizes, dtype=torch.float32)
+    vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
+    exact = loss_and_gradients(batch, implementation="naive", vocabulary=vocabulary)
+    errors = {}
+    for implementation in ("naive", "fused"):
+        with torch.autocast("cpu", dtype=dtype):
+            loss = transducer_loss(
+                *batch.arguments(), vocabulary=vocabulary, implementation=implementation
+            )
+        assert loss.dtype == torch.float32
+        gradients = torch.autograd.grad(loss, batch.parameters())
+        assert all(g.dtype == torch.float32 for g in gradients)
+        errors[implementation] = relative_error([loss, *gradients], exact)
+    assert errors["fused"] <= 2 * errors["naive"]
+    assert errors["fused"] < 0.02
+
+
+def test_half_precision_inputs_keep_their_type() -> None:
+    """Under autocast the encoder's projection gives bfloat16, and the layer is float32."""
+    batch = make_batch([20, 13], [12, 9], width=32, dtype=torch.float32, padding=0.0)
+    inputs = [p.detach() for p in batch.parameters()]
+    inputs[:2] = [p.bfloat16() for p in inputs[:2]]
+    leaves = [p.requires_grad_() for p in inputs]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = transducer_loss(*leaves, *batch.arguments()[4:])
+    gradients = torch.autograd.grad(loss, leaves)
+    assert [g.dtype for g in gradients] == [p.dtype for p in leaves]
+    expected = loss_and_gradients(batch, implementation="naive")
+    assert relative_error([loss, *gradients], expected) < 0.05
+
+
+@pytest.mark.parametrize("min_occupancy", [1e-6, 1e-3])
+def test_min_occupancy_bounds_the_error(min_occupancy: float) -> None:
+    """Forward is exact; the gradient loses at most the occupancy of the nodes left out."""
+    batch = make_batch([40, 33], [12, 15], width=16, vocab_size=30, padding=0.0)
+    exact = loss_and_gradients(batch)
+    actual = loss_and_gradients(batch, min_occupancy=min_occupancy)
+    assert torch.equal(actual[0], exact[0])
+    assert relative_error(actual, exact) < 50 * min_occupancy
+    assert relative_error(actual, exact) > 0
+
+
+def test_posteriors_of_1e_40_do_no_harm() -> None:
+    """Peaked logits: most nodes have denormal posteriors in float32."""
+    exact_batch = make_batch([30, 20], [10, 12], width=16, vocab_size=30, padding=0.0)
+    batch = make_batch(
+        [30, 20], [10, 12], width=16, vocab_size=30, padding=0.0, dtype=torch.float32
+    )
+    with torch.no_grad():
+        exact_batch.weight.mul_(20)
+        batch.weight.mul_(20)
+    exact = loss_and_gradients(exact_batch, implementation="naive")
+    assert relative_error(loss_and_gradients(batch), exact) < 1e-4
+
+
+def test_nan_is_passed_on() -> None:
+    batch = make_batch([4, 3], [2, 1], padding=0.0)
+    with torch.no_grad():
+        batch.encoder_out[0, 1] = float("nan")
+    losses = transducer_loss(*batch.arguments(), reduction="none")
+    assert losses[0].isnan()
+    assert losses[1].isfinite()
+    (gradient,) = torch.autograd.grad(losses.sum(), batch.encoder_out)
+    assert gradient[0].isnan().any()
+    assert gradient[1].isfinite().all()
+
+
+@pytest.mark.parametrize("num_sampled", [None, 20])
+def test_draft_over_all_nodes_is_exact(num_sampled: int | None) -> None:
+    batch = make_batch(*LENGTHS, vocab_size=25)
+    vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
+    expected = loss_and_gradients(batch, implementation="naive", vocabulary=vocabulary)
+    actual = loss_and_gradients(batch, vocabulary=vocabulary, draft=sampled(batch, 9))
+    for a, b in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("num_sampled", [None, 20])
+@pytest.mark.parametrize("sharpness", [0.3, 1.0])
+def test_draft_keeps_loss_and_gradient(num_sampled: int | None, sharpness: float) -> None:
+    batch = make_batch([40, 33], [12, 15], width=16, vocab_size=30, padding=0.0)
+    with torch.no_grad():
+        batch.weight.mul_(sharpness)
+    vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
+    exact = loss_and_gradients(batch, vocabulary=vocabulary)
+    actual = loss_and_gradients(
+        batch, vocabulary=vocabulary, draft=sampled(batch, 25), min_occupancy=1e-6
+    )
+    assert actual[0] >= exact[0] - 1e-12  # fewer alignments, less probability
+    assert relative_error(actual, exact) < 0.01
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    frames=st.lists(st.integers(1, 8), min_size=3, max_size=3),
+    labels=st.lists(st.integers(0, 8), min_size=3, max_size=3),
+    sharpness=st.sampled_from([0.1, 1.0, 10.0, 100.0]),
+    min_occupancy=st.sampled_from([1e-4, 0.1, 0.5, 0.99]),
+    seed=st.integers(0, 1000),
+)
+def test_draft_never_cuts_the_last_path(
+    frames: list[int], labels: list[int], sharpness: float, min_occupancy: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    lengths = torch.tensor(frames), torch.tensor(labels)
+    shape = (3, max(frames), max(labels) + 1)
+    blank, label = torch.randn(shape) * sharpness, torch.randn(shape)[:, :, 1:] * sharpness
+    keep = worthwhile_nodes(blank, label, *lengths, min_occupancy=min_occupancy)
+    blank = torch.zeros(shape).masked_fill(~keep, -torch.inf)
+    label = torch.zeros_like(label).masked_fill(~keep[:, :, :-1], -torch.inf)
+    total, *steps = posteriors(blank, label, *lengths)
+    assert (total >= -1e-6).all()  # the log of the number of paths left
+    assert all(step.isfinite().all() for step in steps)
+    for n in range(3):
+        assert not keep[n, frames[n] :].any()
+        assert not keep[n, :, labels[n] + 1 :].any()
+
+
+def test_a_hopeless_draft_gives_a_finite_loss() -> None:
+    """Ever so high a threshold leaves one path, and its gradient is finite."""
+    batch = make_batch(*LENGTHS, vocab_size=25)
+    loss, *gradients = loss_and_gradients(batch, draft=sampled(batch, 9), min_occupancy=0.999)
+    assert loss.isfinite()
+    assert all(g.isfinite().all() for g in gradients)
+    assert loss > transducer_loss(*batch.arguments())
