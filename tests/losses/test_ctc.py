@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from icefall_sampled.losses import ctc_loss
+from icefall_sampled.losses import chunks, ctc_loss
 from icefall_sampled.sampling import mean_posterior
 from tests.losses.reference import ctc_by_enumeration
 
@@ -114,3 +114,42 @@ def test_bad_options_are_named() -> None:
         ctc_loss(*RAGGED, reduction="average")
     with pytest.raises(ValueError, match=r"^implementation must"):
         ctc_loss(*RAGGED, implementation="fast")
+
+
+@pytest.mark.parametrize("max_columns", [1, 3, 2048])
+@pytest.mark.parametrize("min_rows", [1, 5, 32])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_chunks_that_do_not_divide(
+    max_columns: int, min_rows: int, sign: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = make([9, 4, 7], [[1, 7, 7, 2], [10, 3], []], vocab_size=11, width=5)
+    results = []
+    for implementation in ("naive", "fused"):
+        losses, posterior = ctc_loss(
+            *batch,
+            implementation=implementation,
+            reduction="none",
+            return_mean_posterior=True,
+        )
+        upstream = torch.tensor([1.0, sign, 0.0], dtype=torch.float64)
+        gradients = torch.autograd.grad((losses * upstream).sum(), batch[:3])
+        results.append((losses, posterior, *gradients))
+        monkeypatch.setattr(chunks, "MAX_COLUMNS", max_columns)
+        monkeypatch.setattr(chunks, "MIN_ROWS", min_rows)
+        monkeypatch.setattr(chunks, "_chunk_mib", 1e-6)
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_autocast(implementation: str) -> None:
+    batch = make([9, 4, 7], [[1, 7, 7, 2], [10, 3], []], vocab_size=11, width=5)
+    exact = ctc_loss(*batch)
+    single = [p.detach().float().requires_grad_() for p in batch[:3]]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = ctc_loss(*single, *batch[3:], implementation=implementation)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss.double(), exact, rtol=0.02, atol=0)
+    gradients = torch.autograd.grad(loss, single[1:])
+    for a, b in zip(gradients, torch.autograd.grad(exact, batch[1:3]), strict=True):
+        assert float((a - b).norm() / b.norm()) < 0.03
