@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,17 @@ def read_cuts(path: Path, *, argument: str) -> CutSet:
     """Open a manifest of cuts lazily.
 
     Raises:
-        ValueError: that names `argument` where there is no such file.
+        ValueError: that names `argument` where there is no such file, or a damaged one.
     """
     if not path.is_file():
         raise ValueError(f"{argument} is {path}, it must be an existing manifest (see prepare.sh)")
-    return CutSet.from_file(path)
+    try:
+        cuts = CutSet.from_file(path)
+        len(cuts)  # decompresses it to the end
+    except Exception as error:  # whatever a broken file makes gzip, json and lhotse raise
+        what = str(error).partition("\n")[0] or type(error).__name__
+        raise ValueError(f"{argument} is {path}, which cannot be read: {what}") from error
+    return cuts
 
 
 def why_unusable(cut: Cut, tokens: TokenTable, *, subsampling: int) -> str | None:
@@ -154,6 +160,8 @@ class Utterances(Dataset[Batch]):
     def _features(self, cut: Cut) -> Tensor:
         array = cut.load_features() if cut.has_features else cut.compute_features(self._fbank())
         features = torch.from_numpy(np.array(array, dtype=np.float32))
+        if features.dim() != 2 or features.shape[1] != NUM_MEL_BINS:
+            raise ValueError(f"features are {tuple(features.shape)}, not (frames, {NUM_MEL_BINS})")
         if not torch.isfinite(features).all():
             raise ValueError("features are not finite")
         return features
@@ -197,10 +205,8 @@ class SkipFirst(Sampler[CutSet]):
 
     def __iter__(self) -> Iterator[CutSet]:
         """Batches of cuts."""
-        batches = iter(self.sampler)
-        for _ in range(self.num_batches):
-            next(batches, None)
-        yield from batches
+        # Lhotse's samplers are their own iterators and begin anew at each iter(): call it once.
+        yield from islice(self.sampler, self.num_batches, None)
 
 
 def epoch_batches(
@@ -226,10 +232,12 @@ def epoch_batches(
         rank: this process of `world_size`.
         world_size: processes; each gets the same number of batches.
     """
+    num_buckets = min(config.num_buckets, len(cuts) // 4)
     sampler = BucketingSampler(
         cuts,
         max_duration=config.max_duration_seconds,
-        num_buckets=max(1, min(config.num_buckets, len(cuts) // 4)),
+        num_buckets=num_buckets,
+        duration_bins=None if num_buckets > 1 else [],  # lhotse cannot estimate a single bucket
         shuffle=True,
         drop_last=world_size > 1,
         seed=seed,
@@ -269,5 +277,8 @@ def _loader(tokens: TokenTable, sampler: Any, *, num_workers: int) -> DataLoader
         sampler=sampler,
         batch_size=None,
         num_workers=num_workers,
+        # Torch draws a seed for the workers each time. Drawn from the global generator, it would
+        # make a run that was stopped within an epoch go on with other random numbers.
+        generator=torch.Generator(),
         multiprocessing_context="spawn" if spawn else None,
     )

@@ -1,0 +1,283 @@
+"""What is left out and why, and in which batches the rest comes."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lhotse import CutSet, MonoCut, Recording
+from lhotse.features.kaldifeat import KaldifeatFbank, KaldifeatFbankConfig
+
+from icefall_sampled.config import DataConfig
+from icefall_sampled.data import (
+    Utterances,
+    epoch_batches,
+    ordered_batches,
+    read_cuts,
+    usable_cuts,
+    why_unusable,
+)
+from icefall_sampled.rejects import TooManyRejects
+from icefall_sampled.tokens import TokenTable, load_tokens
+from tests.support.corpus import beeps, make_cut, make_cuts, write_cuts, write_tokens
+
+CONFIG = DataConfig(
+    max_duration_seconds=3.0, max_utterance_seconds=2.0, num_buckets=3, num_workers=0
+)
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> TokenTable:
+    return load_tokens(write_tokens(tmp_path / "lang"))
+
+
+@pytest.fixture
+def cuts(tmp_path: Path) -> CutSet:
+    return CutSet.from_cuts(make_cuts(tmp_path / "feats", "utt", 40, seed=3))
+
+
+def cut_of(folder: Path, name: str, text: str | None, *, frames: int = 60) -> MonoCut:
+    return make_cut(folder, name, np.zeros((frames, 80), dtype=np.float32), text)
+
+
+@pytest.mark.parametrize(
+    ("text", "frames", "reason"),
+    [
+        ("abc", 60, None),
+        ("", 60, "empty transcript"),
+        (None, 60, "empty transcript"),
+        ("  ", 60, "empty transcript"),
+        ("abx", 60, "token outside the table in 'abx'"),
+        ("abcde", 23, None),
+        ("abcdef", 23, "6 encoder frames needed for its labels, 5 there"),
+        ("abccd", 23, "6 encoder frames needed for its labels, 5 there"),
+        ("a", 5, "1 encoder frames needed for its labels, 0 there"),
+    ],
+)
+def test_reasons(
+    tmp_path: Path, tokens: TokenTable, text: str | None, frames: int, reason: str | None
+) -> None:
+    # (23 - 3) // 2 + 1 = 11 frames after the first convolution, (11 - 3) // 2 + 1 = 5 in the end.
+    cut = cut_of(tmp_path / "feats", "utt", text, frames=frames)
+    assert why_unusable(cut, tokens, subsampling=4) == reason
+
+
+def test_unusable_utterances_are_reported_left_out_and_counted(
+    tmp_path: Path, tokens: TokenTable, cuts: CutSet, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "feats"
+    bad = [
+        cut_of(folder, "silent", ""),
+        cut_of(folder, "foreign", "xyz"),
+        cut_of(folder, "hasty", "abcdefghijabcdefghij", frames=40),
+    ]
+    chosen_away = [cut_of(folder, "long", "abc", frames=500), cut_of(folder, "short", "", frames=9)]
+    everything = CutSet.from_cuts([*cuts, *bad, *chosen_away])
+    config = replace(CONFIG, max_rejected_percent=10.0)
+    with caplog.at_level(logging.WARNING):
+        usable, rejects = usable_cuts(everything, tokens, config, subsampling=4, quiet=True)
+    assert [cut.id for cut in usable] == [cut.id for cut in cuts]
+    assert [r.utterance_id for r in rejects.rejects] == ["silent", "foreign", "hasty"]
+    assert (rejects.count, rejects.total) == (3, 43)
+    for name in ("silent", "foreign", "hasty"):
+        assert f"left out {name}: " in caplog.text
+    assert "long" not in caplog.text
+
+
+def test_more_than_one_percent_stops_with_the_option_named(
+    tmp_path: Path, tokens: TokenTable, cuts: CutSet
+) -> None:
+    everything = CutSet.from_cuts([*cuts, cut_of(tmp_path / "feats", "silent", "")])
+    with pytest.raises(
+        TooManyRejects,
+        match=r"1 of 41 .* more than the 1 % .*silent: empty.*--data.max-rejected-percent",
+    ):
+        usable_cuts(everything, tokens, CONFIG, subsampling=4, quiet=True)
+
+
+def test_speed_perturbed_copies_are_used_where_wanted(tokens: TokenTable, cuts: CutSet) -> None:
+    copies = [cut.with_id(f"{cut.id}_sp0.9") for cut in cuts.subset(first=5)]
+    both = CutSet.from_cuts([*cuts, *copies])
+    for wanted, count in ((True, 45), (False, 40)):
+        config = replace(CONFIG, speed_perturbed=wanted)
+        usable, _ = usable_cuts(both, tokens, config, subsampling=4, quiet=True)
+        assert len(usable) == count
+
+
+def test_nothing_to_train_on_is_an_error(tokens: TokenTable, cuts: CutSet) -> None:
+    config = replace(CONFIG, min_utterance_seconds=100.0)
+    with pytest.raises(ValueError, match="data: none of 0 utterances can be used"):
+        usable_cuts(cuts, tokens, config, subsampling=4, quiet=True)
+
+
+def test_missing_and_damaged_manifests_are_named(tmp_path: Path, tokens: TokenTable) -> None:
+    with pytest.raises(ValueError, match="data.train_cuts is .*none.jsonl.gz, it must be an exist"):
+        read_cuts(tmp_path / "none.jsonl.gz", argument="data.train_cuts")
+    path = write_cuts(tmp_path / "cuts.jsonl.gz", make_cuts(tmp_path / "feats", "u", 30, seed=3))
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], b"no gzip", gzip.compress(b'{"half": ')):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"cuts\.jsonl\.gz"):
+            usable_cuts(
+                read_cuts(path, argument="data.train_cuts"), tokens, CONFIG, subsampling=4,
+                quiet=True,
+            )  # fmt: skip
+
+
+def test_a_batch_is_padded_with_zeros(tmp_path: Path, tokens: TokenTable) -> None:
+    random = np.random.RandomState(0)
+    rows = {"abc": beeps("abc", random), "jj": beeps("jj", random)}
+    cuts = [make_cut(tmp_path, name, features, name) for name, features in rows.items()]
+    batch = Utterances(tokens)[CutSet.from_cuts(cuts)]
+    assert batch.ids == batch.texts == ["abc", "jj"]
+    assert batch.lengths.tolist() == [36, 24]
+    assert batch.targets.tolist() == [[2, 3, 4], [11, 11, 0]]
+    assert batch.target_lengths.tolist() == [3, 2]
+    assert batch.duration_seconds == pytest.approx(0.6)
+    assert batch.rejected == []
+    for n, features in enumerate(rows.values()):
+        assert np.array_equal(batch.features[n, : len(features)].numpy(), features)
+        assert not batch.features[n, len(features) :].any()
+
+
+def test_unreadable_features_are_left_out_of_the_batch(tmp_path: Path, tokens: TokenTable) -> None:
+    cuts = make_cuts(tmp_path, "utt", 4, seed=3)
+    (tmp_path / "utt-000.npy").write_bytes(b"\x93NUMPY broken")
+    (tmp_path / "utt-001.npy").unlink()
+    np.save(tmp_path / "utt-002.npy", np.full((40, 80), np.nan, dtype=np.float32))
+    batch = Utterances(tokens)[CutSet.from_cuts(cuts)]
+    assert batch.ids == ["utt-003"]
+    assert [name for name, _ in batch.rejected] == ["utt-000", "utt-001", "utt-002"]
+    assert all(
+        why.startswith("unreadable: ") and "\n" not in why and len(why) < 300
+        for _, why in batch.rejected
+    )
+    nothing = Utterances(tokens)[CutSet.from_cuts(cuts[:3])]
+    assert nothing.ids == []
+    assert nothing.features.shape == (0, 0, 80)
+    assert nothing.targets.shape == (0, 0)
+
+
+def test_features_of_another_width_are_left_out(tmp_path: Path, tokens: TokenTable) -> None:
+    narrow = make_cut(tmp_path, "narrow", np.zeros((40, 40), dtype=np.float32), "ab")
+    usual = cut_of(tmp_path, "usual", "ab")
+    batch = Utterances(tokens)[CutSet.from_cuts([narrow, usual])]
+    assert batch.ids == ["usual"]
+    assert "40" in batch.rejected[0][1]
+
+
+def ids_of(cuts: CutSet, tokens: TokenTable, **arguments: int) -> list[list[str]]:
+    return [batch.ids for batch in epoch_batches(cuts, tokens, CONFIG, **arguments)]
+
+
+def test_order_depends_on_seed_and_epoch_alone(cuts: CutSet, tokens: TokenTable) -> None:
+    first = ids_of(cuts, tokens, seed=1, epoch=0)
+    assert sorted(chain.from_iterable(first)) == sorted(cut.id for cut in cuts)
+    torch.manual_seed(99)
+    np.random.seed(99)
+    assert ids_of(cuts, tokens, seed=1, epoch=0) == first
+    assert ids_of(cuts, tokens, seed=1, epoch=1) != first
+    assert ids_of(cuts, tokens, seed=2, epoch=0) != first
+    assert all(
+        sum(float(cuts[name].duration) for name in batch) <= CONFIG.max_duration_seconds
+        for batch in first
+    )
+
+
+def test_loading_batches_takes_nothing_from_the_random_state(
+    cuts: CutSet, tokens: TokenTable
+) -> None:
+    for num_workers in (0, 1):
+        before = torch.get_rng_state()
+        config = replace(CONFIG, num_workers=num_workers)
+        list(epoch_batches(cuts, tokens, config, seed=1, epoch=0))
+        list(ordered_batches(cuts, tokens, max_duration_seconds=3.0, num_workers=num_workers))
+        assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_skipping_gives_the_same_remaining_batches(
+    cuts: CutSet, tokens: TokenTable, num_workers: int
+) -> None:
+    config = replace(CONFIG, num_workers=num_workers)
+    whole = ids_of(cuts, tokens, seed=1, epoch=2)
+    for skip in (0, 1, 3, len(whole), len(whole) + 5):
+        rest = epoch_batches(cuts, tokens, config, seed=1, epoch=2, skip=skip)
+        assert [batch.ids for batch in rest] == whole[skip:]
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_get_equally_many_disjoint_batches(
+    cuts: CutSet, tokens: TokenTable, world_size: int
+) -> None:
+    per_rank = [
+        ids_of(cuts, tokens, seed=1, epoch=0, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    assert len({len(batches) for batches in per_rank}) == 1
+    assert len(per_rank[0]) > 0
+    seen = [name for batches in per_rank for batch in batches for name in batch]
+    assert len(set(seen)) == len(seen)
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_ordered_batches_cover_every_utterance_once(
+    cuts: CutSet, tokens: TokenTable, world_size: int
+) -> None:
+    seen = []
+    for rank in range(world_size):
+        batches = ordered_batches(
+            cuts, tokens, max_duration_seconds=3.0, rank=rank, world_size=world_size
+        )
+        durations = [float(cuts[name].duration) for batch in batches for name in batch.ids]
+        assert durations == sorted(durations, reverse=True)
+        seen += [name for batch in batches for name in batch.ids]
+    assert sorted(seen) == sorted(cut.id for cut in cuts)
+
+
+def test_a_rank_may_have_nothing_to_validate(cuts: CutSet, tokens: TokenTable) -> None:
+    one = cuts.subset(first=1)
+    batches = ordered_batches(one, tokens, max_duration_seconds=3.0, rank=1, world_size=2)
+    assert list(batches) == []
+
+
+@pytest.mark.parametrize("same_duration", [1, 2, 9])
+def test_a_corpus_of_few_lengths_has_batches(
+    tmp_path: Path, tokens: TokenTable, same_duration: int
+) -> None:
+    few = CutSet.from_cuts(
+        cut_of(tmp_path / "feats", f"utt-{i}", "abc") for i in range(same_duration)
+    )
+    seen = chain.from_iterable(ids_of(few, tokens, seed=0, epoch=0))
+    assert sorted(seen) == sorted(cut.id for cut in few)
+
+
+def test_features_on_the_fly_equal_stored_ones(tmp_path: Path, tokens: TokenTable) -> None:
+    import soundfile
+
+    random = np.random.RandomState(5)
+    cuts = []
+    for name, seconds in (("a", 0.6), ("b", 0.437)):
+        samples = (0.1 * random.standard_normal(int(16000 * seconds))).astype(np.float32)
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16000)
+        recording = Recording.from_file(tmp_path / f"{name}.wav", recording_id=name)
+        text = cut_of(tmp_path / "text", name, "abc").supervisions[0]
+        cut = recording.to_cut()
+        cut.supervisions = [replace(text, duration=cut.duration)]
+        cuts.append(cut)
+    audio = CutSet.from_cuts(cuts)
+    extractor = KaldifeatFbank(KaldifeatFbankConfig())
+    stored = audio.compute_and_store_features(
+        extractor, storage_path=tmp_path / "stored", num_jobs=1
+    ).drop_recordings()
+    fresh, kept = Utterances(tokens)[audio], Utterances(tokens)[stored]
+    assert fresh.rejected == kept.rejected == []
+    assert fresh.lengths.tolist() == kept.lengths.tolist()
+    assert why_unusable(cuts[0], tokens, subsampling=4) is None
+    torch.testing.assert_close(fresh.features, kept.features, rtol=0, atol=1e-2)
