@@ -87,30 +87,51 @@ def sample_vocabulary(
             or not finite, or K is smaller than a positive set (see `max_positives`).
     """
     _check_arguments(targets, target_lengths, vocab_size, num_sampled, strategy, probs)
-    num_rows, num_labels = targets.shape
-    valid = valid_positions(num_labels, target_lengths)
-    # Blank is a positive already, so padding may safely name it. The clamp is for bad targets,
-    # which are reported below: an index out of range would take the device down first.
-    safe = torch.where(valid, targets, 0).long()
-    positive = torch.zeros(num_rows, vocab_size, dtype=torch.bool, device=targets.device)
-    positive[:, 0] = True
-    positive.scatter_(1, safe.clamp(0, vocab_size - 1), True)
+    valid = valid_positions(targets.shape[1], target_lengths)
+    safe, positive = _positives(targets, valid, vocab_size)
     if strategy == "batch":
         positive = positive.any(0, keepdim=True)
         probs = probs.mean(0) if probs is not None and probs.dim() == 2 else probs
     num_positive = positive.sum(1)
     num_classes = min(num_sampled, vocab_size)
     _check_values(targets, target_lengths, valid, probs, vocab_size, num_positive, num_classes)
+    return _highest(_race(positive, probs, generator), positive, safe, num_classes)
 
-    scores = _scores(positive, probs, generator)
-    ids = scores.topk(num_classes, dim=1).indices
-    columns = torch.arange(num_classes, device=ids.device).expand_as(ids)
-    column_of_class = torch.zeros_like(positive, dtype=torch.int64).scatter_(1, ids, columns)
-    return SampledVocabulary(
-        ids=ids.expand(num_rows, -1),
-        targets=column_of_class.expand(num_rows, -1).gather(1, safe),
-        num_positive=num_positive.expand(num_rows),
-    )
+
+@torch.no_grad()
+def likely_vocabulary(
+    targets: Tensor, target_lengths: Tensor, probs: Tensor, *, num_negatives: int = 12
+) -> SampledVocabulary:
+    """The positives of each row and the classes of highest weight: a draft for the loss.
+
+    Nothing is drawn. All rows have as many classes as the one with most positives needs, so the
+    others have more negatives than asked for.
+
+    Args:
+        targets: (N, U) integers, each in [1, V); padding may hold anything.
+        target_lengths: (N,) integers in [0, U].
+        probs: (N, V) weights, such as the mean posterior of CTC.
+        num_negatives: classes beside the positives, at least 0; no more than V in all.
+
+    Raises:
+        ValueError: as in `sample_vocabulary`.
+    """
+    check_shapes(targets, target_lengths)
+    if num_negatives < 0:
+        raise ValueError(f"num_negatives must be at least 0, was {num_negatives}")
+    if probs.dim() != 2 or len(probs) != len(targets) or not probs.is_floating_point():
+        raise ValueError(
+            f"probs must be a floating-point ({len(targets)}, V), "
+            f"was {probs.dtype} {tuple(probs.shape)}"
+        )
+    vocab_size = probs.shape[1]
+    valid = valid_positions(targets.shape[1], target_lengths)
+    safe, positive = _positives(targets, valid, vocab_size)
+    num_positive = positive.sum(1)
+    _check_values(targets, target_lengths, valid, probs, vocab_size, num_positive, vocab_size)
+    scores = probs.to(torch.float64 if probs.dtype == torch.float64 else torch.float32)
+    num_classes = min(int(num_positive.max()) + num_negatives, vocab_size)
+    return _highest(scores.clamp(max=_POSITIVE_SCORE), positive, safe, num_classes)
 
 
 @torch.no_grad()
@@ -131,20 +152,42 @@ def max_positives(targets: Tensor, target_lengths: Tensor, *, strategy: str = "e
     return int((ordered[:, 1:] != ordered[:, :-1]).sum(1).max()) + 1
 
 
-def _scores(positive: Tensor, probs: Tensor | None, generator: torch.Generator | None) -> Tensor:
-    """(rows, V) scores whose K largest, in falling order, are the row of ids."""
+def _positives(targets: Tensor, valid: Tensor, vocab_size: int) -> tuple[Tensor, Tensor]:
+    """(N, U) targets with blank in the padding, and which of the (N, V) classes are positives."""
+    safe = torch.where(valid, targets, 0).long()
+    positive = torch.zeros(len(targets), vocab_size, dtype=torch.bool, device=targets.device)
+    positive[:, 0] = True
+    # A target out of range is reported later. Here it would take the device down.
+    return safe, positive.scatter_(1, safe.clamp(0, vocab_size - 1), True)
+
+
+def _race(positive: Tensor, probs: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    """Scores whose highest, in falling order, are draws without replacement."""
     dtype = torch.float64 if probs is not None and probs.dtype == torch.float64 else torch.float32
     race = torch.empty(positive.shape, dtype=dtype, device=positive.device)
     race.exponential_(generator=generator)
     # exponential_ can return 0, whose logarithm would outrun the positives.
     scores = race.clamp_(min=torch.finfo(dtype).tiny).log_().neg_()
-    if probs is not None:
-        weights = probs.to(dtype)
-        scores = torch.where(weights > 0, scores + weights.log(), scores + _ZERO_WEIGHT_SCORE)
-    # Small ids first; float32 counts exactly up to 2^24 classes.
-    vocab_size = positive.shape[1]
-    falling = torch.arange(vocab_size, 0, -1, device=positive.device, dtype=dtype)
-    return torch.where(positive, falling + _POSITIVE_SCORE, scores)
+    if probs is None:
+        return scores
+    weights = probs.to(dtype)
+    return torch.where(weights > 0, scores + weights.log(), scores + _ZERO_WEIGHT_SCORE)
+
+
+def _highest(scores: Tensor, positive: Tensor, safe: Tensor, num_classes: int) -> SampledVocabulary:
+    """The positives by rising id, then the classes of highest score."""
+    num_rows, vocab_size = len(safe), positive.shape[1]
+    # float32 counts exactly up to 2^24 classes.
+    falling = torch.arange(vocab_size, 0, -1, device=scores.device, dtype=scores.dtype)
+    scores = torch.where(positive, falling + _POSITIVE_SCORE, scores)
+    ids = scores.topk(num_classes, dim=1).indices
+    columns = torch.arange(num_classes, device=ids.device).expand_as(ids)
+    column_of_class = torch.zeros_like(positive, dtype=torch.int64).scatter_(1, ids, columns)
+    return SampledVocabulary(
+        ids=ids.expand(num_rows, -1),
+        targets=column_of_class.expand(num_rows, -1).gather(1, safe),
+        num_positive=positive.sum(1).expand(num_rows),
+    )
 
 
 def _check_strategy(strategy: str) -> None:

@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from icefall_sampled.sampling import SampledVocabulary, max_positives, sample_vocabulary
+from icefall_sampled.sampling import (
+    SampledVocabulary,
+    likely_vocabulary,
+    max_positives,
+    sample_vocabulary,
+)
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,37 @@ def test_is_frozen() -> None:
         vocabulary.ids = vocabulary.targets  # type: ignore[misc]
 
 
-GOOD = {
+def test_likely_vocabulary_is_positives_then_the_highest_weights() -> None:
+    targets, lengths = torch.tensor([[5, 2, 5], [1, -1, 99]]), torch.tensor([3, 1])
+    probs = torch.tensor([[0.1, 0.3, 0, 0.2, 0.4, 0], [0.0, 0, 0.2, 0.5, 0.1, 0.2]])
+    vocabulary = likely_vocabulary(targets, lengths, probs, num_negatives=1)
+    assert vocabulary.ids[0].tolist() == [0, 2, 5, 4]
+    assert vocabulary.ids[1, :3].tolist() == [0, 1, 3]
+    assert set(vocabulary.ids[1, 3:].tolist()) < {2, 5}
+    assert vocabulary.targets.tolist() == [[2, 1, 2], [1, 0, 0]]
+    assert vocabulary.num_positive.tolist() == [3, 2]
+    everything = likely_vocabulary(targets, lengths, probs, num_negatives=100)
+    assert everything.ids.sort(1).values.tolist() == [list(range(6))] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("num_negatives", {"num_negatives": -1}),
+        ("probs", {"probs": torch.ones(6)}),
+        ("probs", {"probs": torch.ones(3, 6)}),
+        ("probs", {"probs": torch.ones(2, 6, dtype=torch.int64)}),
+        ("probs", {"probs": torch.full((2, 6), -1.0)}),
+        ("targets", {"probs": torch.ones(2, 3)}),
+    ],
+)
+def test_likely_vocabulary_names_bad_arguments(name: str, changes: dict[str, Any]) -> None:
+    arguments = {"probs": torch.ones(2, 6), "num_negatives": 2, **changes}
+    with pytest.raises(ValueError, match=rf"^{name} must .*, was "):
+        likely_vocabulary(GOOD["targets"], GOOD["target_lengths"], **arguments)
+
+
+GOOD: dict[str, Any] = {
     "targets": torch.tensor([[1, 2], [3, -1]]),
     "target_lengths": torch.tensor([2, 1]),
     "vocab_size": 6,
