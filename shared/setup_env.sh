@@ -236,7 +236,7 @@ build_wheel() { # build_wheel PACKAGE FOLDER
   # two of them to a library, for two cores. kaldifeat's test program, which would be built only to be thrown away,
   # hangs on the install target. The quotes are for the shell that both packages' setup.py calls.
   local arguments pybind11
-  pybind11=$(python -m pybind11 --cmakedir)
+  pybind11=$(python -c 'import pybind11; print(pybind11.get_cmake_dir())')
   arguments="-DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_STANDARD=17 \
     -DCMAKE_POLICY_VERSION_MINIMUM=3.5 -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_SKIP_INSTALL_ALL_DEPENDENCY=ON \
     -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=5 \
