@@ -9,8 +9,10 @@ import ast
 import os
 import random
 import shutil
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -29,6 +31,30 @@ def path_of(exp_dir: Path, step: int) -> Path:
     return exp_dir / f"step-{step:08d}.pt"
 
 
+class _Writer:
+    """A file that keeps its first error for later.
+
+    Torch writes from C++, where an error that a write raises while the archive is being closed
+    ends the whole process (`terminate called`), not the call.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, or after the first error pretend to."""
+        if self.error is None:
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: `save` flushes when all is written."""
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint so that at every moment either the old file or the new one is whole.
 
@@ -39,13 +65,42 @@ def save(path: Path, state: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
-            torch.save(state, file)
+            writer = _Writer(file)
+            torch.save(_without_floats(state), cast(IO[bytes], writer))
+            if writer.error is not None:
+                raise writer.error
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write checkpoint {path}: {error}") from error
+    except OSError as error:
+        _discard(temporary)
+        raise CheckpointError(f"cannot write checkpoint {path}: {_gist(error)}") from error
+
+
+_FLOAT = "float:"
+
+
+def _without_floats(state: Any) -> Any:
+    """Nested containers with each float as text: torch 1.13's safe loader knows no floats."""
+    return _mapped(state, lambda x: _FLOAT + x.hex() if isinstance(x, float) else x)
+
+
+def _with_floats(state: Any) -> Any:
+    """The floats back, bit by bit."""
+    return _mapped(
+        state,
+        lambda x: (
+            float.fromhex(x[len(_FLOAT) :]) if isinstance(x, str) and x.startswith(_FLOAT) else x
+        ),
+    )
+
+
+def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _mapped(entry, change) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_mapped(entry, change) for entry in value)
+    return change(value)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -55,8 +110,19 @@ def copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, temporary)
         temporary.replace(target)
     except OSError as error:
+        _discard(temporary)
+        raise CheckpointError(f"cannot write checkpoint {target}: {_gist(error)}") from error
+
+
+def _discard(temporary: Path) -> None:
+    """Remove what was written so far; the error that made it useless is the one to report."""
+    with suppress(OSError):
         temporary.unlink(missing_ok=True)
-        raise CheckpointError(f"cannot write checkpoint {target}: {error}") from error
+
+
+def _gist(error: BaseException) -> str:
+    """The first line of an error's text: torch adds paragraphs of advice that lead astray here."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -66,11 +132,11 @@ def load(path: Path) -> dict[str, Any]:
         CheckpointError: where the file is not there or is not a whole checkpoint.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = _with_floats(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}") from error
     except Exception as error:  # zip, pickle and EOF errors of a damaged file
-        raise CheckpointError(f"{path} is not a whole checkpoint: {error}") from error
+        raise CheckpointError(f"{path} is not a whole checkpoint: {_gist(error)}") from error
     if not isinstance(state, dict) or not {"model", "config", "step"} <= set(state):
         raise CheckpointError(f"{path} is not a checkpoint of this project")
     return state

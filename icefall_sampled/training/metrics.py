@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,8 +34,7 @@ class Meter:
     """
 
     sums: dict[str, torch.Tensor] = field(default_factory=dict)
-    batches: int = 0
-    utterances: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
     speech_seconds: float = 0.0
     started: float = field(default_factory=time.monotonic)
 
@@ -43,18 +43,19 @@ class Meter:
         for name in ("total", "transducer", "ctc", "interctc"):
             value = getattr(losses, name)
             if value is not None:
-                self.sums[name] = self.sums.get(name, torch.zeros(())) + value.detach()
+                self._add(name, value.detach())
         if losses.vocabulary is not None:
-            positives = losses.vocabulary.num_positive.float().mean()
-            self.sums["positives"] = self.sums.get("positives", torch.zeros(())) + positives
-        self.batches += 1
-        self.utterances += len(batch.ids)
+            self._add("positives", losses.vocabulary.num_positive.float().mean())
         self.speech_seconds += batch.duration_seconds
 
+    def _add(self, name: str, value: torch.Tensor) -> None:
+        self.sums[name] = self.sums.get(name, torch.zeros(())) + value
+        self.counts[name] += 1  # each has its own: not every batch has every loss
+
     def means(self) -> dict[str, float]:
-        """Means over the batches, and speed."""
+        """Means over the batches that had each value, and speed."""
         elapsed = max(time.monotonic() - self.started, 1e-9)
-        means = {name: float(value) / max(self.batches, 1) for name, value in self.sums.items()}
+        means = {name: float(value) / self.counts[name] for name, value in self.sums.items()}
         means["speech_seconds_per_second"] = self.speech_seconds / elapsed
         return means
 
@@ -84,11 +85,15 @@ def sampled_mass(model: Transducer, batch: Batch, losses: Losses, *, max_nodes: 
 
 
 class Board:
-    """A TensorBoard folder; every write can be called on any rank, only the main one writes."""
+    """A TensorBoard folder; every write can be called on any rank, only the main one writes.
+
+    `step` is the last step of the run so far: points beyond it, of a run that was killed after
+    its last checkpoint, are no longer shown.
+    """
 
     def __init__(self, exp_dir: Path, *, enabled: bool, step: int) -> None:
         self._writer = (
-            SummaryWriter(str(exp_dir / "tensorboard"), purge_step=step) if enabled else None
+            SummaryWriter(str(exp_dir / "tensorboard"), purge_step=step + 1) if enabled else None
         )
 
     def write(self, prefix: str, values: dict[str, float], step: int) -> None:

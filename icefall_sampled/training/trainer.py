@@ -68,7 +68,7 @@ def train(
             read(config.data.train_cuts, argument="data.train_cuts"), tokens, config.data,
             subsampling=subsampling, quiet=not here.is_main,
         )  # fmt: skip
-        dev_cuts, _ = usable_cuts(
+        dev_cuts, dev_rejects = usable_cuts(
             read(config.data.dev_cuts, argument="data.dev_cuts"), tokens, config.data,
             subsampling=subsampling, quiet=not here.is_main,
         )  # fmt: skip
@@ -79,12 +79,14 @@ def train(
         run.resume()
         board = Board(config.exp_dir, enabled=here.is_main, step=run.step)
         try:
-            _loop(run, cuts, dev_cuts, rejects, board)
+            _loop(run, cuts, rejects, board, lambda: validate(run, dev_cuts, dev_rejects))
         finally:
             board.close()
 
 
-def _loop(run: Run, cuts: CutSet, dev_cuts: CutSet, rejects: Rejects, board: Board) -> None:
+def _loop(
+    run: Run, cuts: CutSet, rejects: Rejects, board: Board, on_dev: Callable[[], dict[str, float]]
+) -> None:
     """Steps, with a line of TensorBoard, a validation and a checkpoint every so often."""
     training = run.config.training
     model = wrapped(run.model, run.world)
@@ -101,7 +103,7 @@ def _loop(run: Run, cuts: CutSet, dev_cuts: CutSet, rejects: Rejects, board: Boa
                 meter = Meter()
             due = run.step % training.checkpoint_every_steps == 0
             if due or run.step == training.max_steps:
-                result = validate(run, dev_cuts)
+                result = on_dev()
                 board.write("dev", result, run.step)
                 bar.write(f"step {run.step}: dev " + _words(result))
                 run.save(result["loss"])
@@ -131,6 +133,7 @@ def _step(
             run.scaler.scale(losses.total * weight).backward()
         if batch.ids:
             meter.add(batch, losses)
+            run.widened += int(losses.widened)
     run.scaler.unscale_(run.optimizer)
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), optimizer.clip_norm))
     run.finish_step(norm)
@@ -200,7 +203,6 @@ def _log(
     values["rejected_utterances"] = rejects.count
     values["epoch"] = run.epoch
     if losses.vocabulary is not None and probe.ids:
-        run.widened += int(losses.widened)
         values["num_sampled"] = losses.vocabulary.ids.shape[1]
         values["widened_batches"] = run.widened
         values["sampled_mass"] = sampled_mass(run.model, probe, losses)

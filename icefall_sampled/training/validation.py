@@ -9,27 +9,31 @@ from lhotse import CutSet
 
 from icefall_sampled.data import ordered_batches
 from icefall_sampled.decoding.greedy import greedy
+from icefall_sampled.rejects import Rejects
 from icefall_sampled.scoring import count_errors
 from icefall_sampled.training.run import Run
 
+LOSSES = ("total", "transducer", "ctc", "interctc")
 
-def validate(run: Run, cuts: CutSet) -> dict[str, float]:
+
+def validate(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
     """Mean losses an utterance in nats and, once the transducer is trained, greedy WER.
 
     Dev is spread over the processes. The transducer loss is that of the config's softmax, so
     sampled variants are compared with themselves over time, and with others by WER. Sampling
     here has a random state of its own: training goes on as if nothing had been measured.
+    Utterances that cannot be read are added to `rejects`.
     """
     devices = [run.world.device] if run.world.device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.no_grad():
         torch.manual_seed(run.config.training.seed)
         run.model.eval()
-        result = _measure(run, cuts)
+        result = _measure(run, cuts, rejects)
         run.model.train()
     return result
 
 
-def _measure(run: Run, cuts: CutSet) -> dict[str, float]:
+def _measure(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
     config, model, here = run.config, run.model, run.world
     with_transducer = run.step > config.loss.ctc_only_steps
     totals: dict[str, float] = {}
@@ -39,6 +43,9 @@ def _measure(run: Run, cuts: CutSet) -> dict[str, float]:
         rank=here.rank, world_size=here.size,
     )  # fmt: skip
     for batch in batches:
+        for utterance_id, reason in batch.rejected:
+            rejects.add(utterance_id, reason)
+        rejects.check()
         if not batch.ids:
             continue
         on_device = batch.to(here.device)
@@ -46,7 +53,7 @@ def _measure(run: Run, cuts: CutSet) -> dict[str, float]:
             on_device.features, on_device.lengths, on_device.targets, on_device.target_lengths,
             with_transducer=with_transducer,
         )  # fmt: skip
-        for name in ("total", "transducer", "ctc", "interctc"):
+        for name in LOSSES:
             value = getattr(losses, name)
             if value is not None:
                 totals[name] = totals.get(name, 0.0) + float(value) * len(batch.ids)
@@ -64,11 +71,16 @@ def _means(
     run: Run, totals: dict[str, float], count: int, errors: int, words: int
 ) -> dict[str, float]:
     """Means over all processes; "loss" is what the best checkpoint is chosen by."""
-    names = sorted(totals)
+    # All of LOSSES, whether there or not: a process without dev utterances has none of them.
     *sums, all_count, all_errors, all_words = run.world.sum(
-        *(totals[name] for name in names), count, errors, words
+        *(totals.get(name, 0.0) for name in LOSSES), count, errors, words
     )
-    result = {name: value / max(all_count, 1.0) for name, value in zip(names, sums, strict=True)}
+    seen = run.world.sum(*(float(name in totals) for name in LOSSES))
+    result = {
+        name: value / all_count
+        for name, value, there in zip(LOSSES, sums, seen, strict=True)
+        if there
+    }
     if all_words:
         result["wer_percent"] = 100.0 * all_errors / all_words
     result["loss"] = result.get("transducer", math.inf)

@@ -1,0 +1,140 @@
+"""A run that was stopped and continued is, bit by bit, the run that was not."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from icefall_sampled.config import Config
+from icefall_sampled.training import checkpoint, train
+from icefall_sampled.training.checkpoint import CheckpointError
+from tests.support.compare import differences
+from tests.support.corpus import write_tokens
+from tests.support.stopping import stopping_after
+from tests.support.tiny import changed, tiny_config
+
+
+def variant(corpus: Path, num_workers: int) -> Config:
+    """A run of about two epochs; both kinds of random choice that a config can add are on."""
+    return changed(
+        tiny_config(corpus),
+        data={"num_workers": num_workers},
+        ctc={"intermediate_layers": (1,), "self_conditioning": True},
+        loss={"ctc_only_steps": 3},
+        optimizer={"accumulate": 1},
+    )
+
+
+def run_in_pieces(config: Config, stops: list[int]) -> None:
+    """Stop after so many steps of each piece, then run to the end."""
+    for i, passes in enumerate(stops):
+        number = signal.SIGTERM if i % 2 else signal.SIGINT
+        with pytest.raises(KeyboardInterrupt):
+            train(config, make_model=stopping_after(passes, number))
+    train(config)
+
+
+def last_state(exp_dir: Path) -> dict[str, object]:
+    state = checkpoint.load(checkpoint.find(exp_dir)[-1])
+    del state["config"]  # it names the folder
+    return state
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_stopped_and_continued_is_bit_identical(
+    corpus: Path, tmp_path: Path, num_workers: int
+) -> None:
+    config = variant(corpus, num_workers)
+    train(replace(config, exp_dir=tmp_path / "whole"))
+    whole = last_state(tmp_path / "whole")
+    assert whole["step"] == 20
+    assert whole["epoch"] >= 1  # type: ignore[operator]
+    # After step 2 (CTC alone), 7 (within an epoch) and 8, where a checkpoint was due anyway.
+    run_in_pieces(replace(config, exp_dir=tmp_path / "pieces"), [2, 5, 1])
+    assert differences(last_state(tmp_path / "pieces"), whole) == []
+
+
+def test_interrupted_after_each_step(corpus: Path, tmp_path: Path) -> None:
+    """Among these stops are the last batch of an epoch and the first of the next."""
+    config = changed(variant(corpus, 0), training={"max_steps": 14, "checkpoint_every_steps": 100})
+    train(replace(config, exp_dir=tmp_path / "whole"))
+    run_in_pieces(replace(config, exp_dir=tmp_path / "pieces"), [1] * 13)
+    assert differences(last_state(tmp_path / "pieces"), last_state(tmp_path / "whole")) == []
+
+
+def test_a_finished_run_stays_as_it_is(corpus: Path, tmp_path: Path) -> None:
+    config = changed(tiny_config(corpus, tmp_path), training={"max_steps": 2})
+    train(config)
+    before = {p: p.read_bytes() for p in tmp_path.glob("*.pt")}
+    train(config)
+    assert {p: p.read_bytes() for p in tmp_path.glob("*.pt")} == before
+
+
+def test_a_second_signal_stops_at_once(corpus: Path, tmp_path: Path) -> None:
+    def make_model(config: Config, vocab_size: int) -> object:
+        model = stopping_after(1)(config, vocab_size)
+        model.register_forward_hook(lambda *_: signal.raise_signal(signal.SIGTERM))
+        return model
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(corpus, tmp_path), make_model=make_model)  # type: ignore[arg-type]
+    assert checkpoint.find(tmp_path) == []
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.fixture(scope="module")
+def stopped(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A run that stands after its second step."""
+    config = tiny_config(corpus, tmp_path_factory.mktemp("stopped"))
+    with pytest.raises(KeyboardInterrupt):
+        train(config, make_model=stopping_after(2))
+    return config
+
+
+def sentence_of(config: Config) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        train(config)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def test_another_vocabulary_is_refused(stopped: Config, tmp_path: Path) -> None:
+    lang = write_tokens(tmp_path, "abcdefghijk")
+    text = sentence_of(changed(stopped, data={"lang_dir": lang}))
+    assert "was trained with another vocabulary (12 classes) than" in text
+    assert f"{lang} (13 classes)" in text
+
+
+def test_another_architecture_is_refused(stopped: Config) -> None:
+    text = sentence_of(changed(stopped, encoder={"num_layers": 3}))
+    assert "num_layers=2" in text
+    assert "num_layers=3" in text
+    assert "choose another exp_dir" in text
+
+
+@pytest.mark.parametrize("size", [0, 100, -100])
+def test_a_damaged_checkpoint_is_named(stopped: Config, tmp_path: Path, size: int) -> None:
+    path = checkpoint.find(stopped.exp_dir)[-1]
+    (tmp_path / path.name).write_bytes(path.read_bytes()[:size])
+    text = sentence_of(replace(stopped, exp_dir=tmp_path))
+    assert f"{path.name} is not a whole checkpoint" in text
+
+
+def test_what_else_changed_is_said(
+    stopped: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = checkpoint.find(stopped.exp_dir)[-1]
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+    config = replace(
+        changed(stopped, sampling={"num_sampled": 10}, training={"max_steps": 3}),
+        exp_dir=tmp_path,
+    )
+    with caplog.at_level(logging.WARNING):
+        train(config)
+    assert "goes on changed: sampling SamplingConfig(" in caplog.text
+    assert last_state(tmp_path)["step"] == 3
