@@ -89,7 +89,9 @@ def ctc_loss(
         zero_infinity: an utterance with more labels, repeats counted twice, than frames has
             no alignment. Its loss is infinite and its gradient undefined; with
             `zero_infinity` both are 0.
-        implementation: "naive" stores (N, T, V).
+        implementation: "fused" (and "auto") computes logits in chunks (see `set_chunk_mib`),
+            keeps those of blank and the targets, and computes them again in backward. "naive"
+            stores (N, T, V).
         return_mean_posterior: also return the head's posterior averaged over frames, (N, V),
             a constant for autograd, for `sample_vocabulary(..., probs=...)`.
 

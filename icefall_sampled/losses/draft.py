@@ -17,6 +17,7 @@ def worthwhile_nodes(
     target_lengths: Tensor,
     *,
     min_occupancy: float,
+    overwrite: bool = False,
 ) -> Tensor:
     """Which nodes the draft lattice visits with a posterior above `min_occupancy`.
 
@@ -30,11 +31,14 @@ def worthwhile_nodes(
         encoder_lengths: (N,).
         target_lengths: (N,).
         min_occupancy: in [0, 1).
+        overwrite: see `posteriors`.
 
     Returns:
         (N, T, U + 1) booleans, false beyond the lengths.
     """
-    _, blank, label = posteriors(blank_log_probs, label_log_probs, encoder_lengths, target_lengths)
+    _, blank, label = posteriors(
+        blank_log_probs, label_log_probs, encoder_lengths, target_lengths, overwrite=overwrite
+    )
     num_frames, num_nodes = blank.shape[1:]
     inside = valid_positions(num_frames, encoder_lengths)[:, :, None]
     inside = inside & valid_positions(num_nodes, target_lengths.add(1))[:, None]

@@ -72,10 +72,11 @@ def log_probs_at(joiner: Joiner, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]
     """Blank's and the next label's log-probability and the log of the softmax's denominator.
 
     Each (N, T, U + 1). `nodes` is a boolean of that shape; elsewhere the log-probabilities are
-    minus infinity and the denominator's log is 0.
+    minus infinity and the denominator's log, which is always float64, is 0.
     """
     blank = joiner.bias.new_full(nodes.shape, -torch.inf)
-    label, norm = torch.full_like(blank, -torch.inf), torch.zeros_like(blank)
+    label = torch.full_like(blank, -torch.inf)
+    norm = torch.zeros_like(blank, dtype=torch.float64)
     for chunk in joiner.chunks(nodes.view(-1).nonzero()[:, 0]):
         values = _chunk_log_probs(joiner, chunk)
         for dense, value in zip((blank, label, norm), values, strict=True):
@@ -101,8 +102,10 @@ def _chunk_log_probs(joiner: Joiner, chunk: Chunk) -> tuple[Tensor, Tensor, Tens
             label = torch.where(inside, found, label)
             old_peak, peak = peak, torch.maximum(peak, block_peak)
             total = total * (old_peak - peak).exp() + logits.sub_(peak[..., None]).exp_().sum(2)
-    norm = peak + total.log()
-    return blank - norm, label - norm, norm
+    # A float32 sum of these would lose digits that the logits have.
+    log_total = total.log()
+    norm = peak.double() + log_total
+    return (blank - peak).sub_(log_total), (label - peak).sub_(log_total), norm
 
 
 class _FusedLogLikelihood(torch.autograd.Function):
@@ -131,14 +134,16 @@ class _FusedLogLikelihood(torch.autograd.Function):
                 coarse = replace(joiner, ids=draft[0], labels=draft[1])
                 blank, label, _ = log_probs_at(coarse, nodes)
                 nodes = worthwhile_nodes(
-                    blank, label[:, :, :-1], *lengths, min_occupancy=options.min_occupancy
+                    blank,
+                    label[:, :, :-1],
+                    *lengths,
+                    min_occupancy=options.min_occupancy,
+                    overwrite=True,
                 )
             blank, label, norm = log_probs_at(joiner, nodes)
-            total, blank, label = posteriors(
-                blank, label[:, :, :-1], encoder_lengths, target_lengths
-            )
-        # Views with frames last would be copied at every look-up by node.
-        blank, label = blank.contiguous(), torch.nn.functional.pad(label, (0, 1))
+            # No label follows the last prefix: its column, minus infinity so far, becomes zero.
+            total, *_ = posteriors(blank, label[:, :, :-1], *lengths, overwrite=True)
+            label[:, :, -1] = 0
         ctx.save_for_backward(
             encoder_out, predictor_out, weight, bias, *classes, norm, blank, label
         )

@@ -51,7 +51,7 @@ def joiner_gradients(
 
     Args:
         joiner: what the forward pass used.
-        norm: (N, T, U + 1) log of the softmax's denominator.
+        norm: (N, T, U + 1) float64 log of the softmax's denominator.
         blank: (N, T, U + 1) posterior of the blank step at each node.
         label: (N, T, U + 1) posterior of the label step.
         grad: (N,) gradient with respect to the log-likelihoods.
@@ -87,14 +87,20 @@ def _add_chunk(joiner: Joiner, chunk: Chunk, steps: _Steps, sums: _Sums) -> None
     blank, label = steps.blank[chunk.index] * scale, steps.label[chunk.index] * scale
     # The occupancy goes into the exponent. There its product with the softmax can be kept from
     # being a denormal number, which would make a CPU's matrix products ten times slower.
-    shift = steps.norm[chunk.index] - (blank + label).log()
+    # The subtraction goes in two steps, of which the first is exact, to lose no digits.
+    norm = steps.norm[chunk.index]
+    coarse = norm.round()
+    fine = (norm - coarse - (blank + label).log()).to(joiner.dtype)
+    coarse = coarse.to(joiner.dtype)
     hidden = joiner.hidden(frame, prefix)
     factor = hidden.to(joiner.matmul_dtype)
     column = joiner.labels.view(-1)[prefix]
     to_hidden: Tensor | None = None
     for start, classes, weight, bias in joiner.layers(chunk):
         grad = joiner.logits(factor, weight, bias)
-        grad.sub_(shift[..., None]).clamp_(min=_lowest_exponent(joiner.dtype)).exp_()
+        grad.sub_(coarse[..., None]).sub_(fine[..., None]).clamp_(
+            min=_lowest_exponent(joiner.dtype)
+        ).exp_()
         inside, place = joiner.place(column, start, grad.shape[2])
         grad.scatter_add_(2, place, label.masked_fill(~inside, 0).neg_()[..., None])
         if start == 0:

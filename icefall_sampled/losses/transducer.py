@@ -57,11 +57,17 @@ def transducer_loss(
         encoder_lengths: (N,) in [1, T].
         target_lengths: (N,) in [0, U].
         vocabulary: the classes of each row's softmax; None is the exact softmax over V.
-        draft: a small vocabulary for a coarse first pass.
+        draft: a small vocabulary, such as `likely_vocabulary` gives, for a coarse first pass
+            over its classes. Only the nodes that this pass visits with a posterior above
+            `min_occupancy`, and at least one whole path, get the pass over all classes. What is
+            left out makes the loss larger, never smaller.
         activation: "tanh" or "relu".
-        min_occupancy: in [0, 1); backward skips nodes whose posterior is at most this.
-        implementation: "naive" is the readable definition: always exact, it takes no notice of
-            `draft` and `min_occupancy`.
+        min_occupancy: in [0, 1); backward skips nodes whose posterior is at most this. Forward
+            is exact, unless there is a draft.
+        implementation: "fused" (and "auto") stores no logits: it computes them in chunks (see
+            `set_chunk_mib`), keeps three numbers a node, and computes them again in backward.
+            "naive" is the readable definition: always exact, it takes no notice of `draft` and
+            `min_occupancy`.
         reduction: "mean" or "sum" over utterances, or "none": (N,).
 
     Returns:

@@ -166,7 +166,7 @@ def test_float32_error_is_no_worse_than_the_naive_one(
     naive = relative_error(loss_and_gradients(batch, implementation="naive", **options), exact)
     fused = relative_error(loss_and_gradients(batch, implementation="fused", **options), exact)
     # Both are a few roundings; which is smaller is chance, a factor is not.
-    assert fused <= 2 * naive + 1e-7
+    assert fused <= 3 * naive
     assert fused < 1e-5
 
 
