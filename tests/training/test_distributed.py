@@ -1,0 +1,62 @@
+"""Two processes over gloo: in step, one checkpoint, and resumed as if never stopped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from icefall_sampled.data import epoch_batches, read_cuts
+from icefall_sampled.tokens import load_tokens
+from icefall_sampled.training import checkpoint
+from tests.support.compare import differences
+from tests.support.corpus import write_corpus
+from tests.support.recipes import ROOT, run
+from tests.support.tiny import changed, tiny_config
+
+PROGRAM = ROOT / "tests/support/two_processes.py"
+MAX_STEPS = 7
+
+
+@pytest.fixture(scope="module")
+def holed_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One utterance of dev for two processes, and a batch of which rank 1 can read nothing."""
+    corpus = write_corpus(tmp_path_factory.mktemp("holed"), num_train=60, num_dev=1)
+    config = changed(tiny_config(corpus), data={"max_duration_seconds": 2.0})
+    cuts = read_cuts(config.data.train_cuts, argument="train_cuts").to_eager()
+    batches = epoch_batches(
+        cuts, load_tokens(config.data.lang_dir), config.data, seed=config.training.seed, epoch=0,
+        rank=1, world_size=2,
+    )  # fmt: skip
+    ids = [batch.ids for batch in batches]
+    assert len(ids) > 3
+    for name in (*ids[1], *ids[2]):  # the second half of step 1, and the first of step 2
+        (corpus / f"feats/{name}.npy").unlink()
+    return corpus
+
+
+def train_two(corpus: Path, exp_dir: Path, *stop: int) -> list[dict[str, object]]:
+    done = run(PROGRAM, corpus, exp_dir, str(MAX_STEPS), *map(str, stop))
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads((exp_dir / f"rank-{rank}.json").read_text()) for rank in range(2)]
+
+
+def test_two_processes_stay_in_step_and_resume(holed_corpus: Path, tmp_path: Path) -> None:
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    first, second = train_two(holed_corpus, whole)
+    assert not first["stopped"]
+    assert first == second
+    names = [path.name for path in checkpoint.find(whole)]
+    assert names == ["step-00000004.pt", "step-00000007.pt"]
+    assert len(list((whole / "tensorboard").iterdir())) == 1
+
+    # The sixth half batch belongs to step 3; only rank 1 is asked to stop, and both do.
+    for report in train_two(holed_corpus, pieces, 6):
+        assert report["stopped"]
+    assert [path.name for path in checkpoint.find(pieces)] == ["step-00000003.pt"]
+    assert train_two(holed_corpus, pieces) == [first, second]
+    states = [checkpoint.load(checkpoint.find(folder)[-1]) for folder in (whole, pieces)]
+    for state in states:
+        del state["config"]
+    assert differences(*states) == []

@@ -1,0 +1,304 @@
+"""The loop: what it logs, skips, refuses and computes."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from icefall_sampled.config import Config
+from icefall_sampled.modeling import Losses, Transducer
+from icefall_sampled.rejects import TooManyRejects
+from icefall_sampled.training import checkpoint, train
+from icefall_sampled.training.trainer import TrainingDiverged, seed_everything
+from tests.support.corpus import make_cut, make_cuts, write_corpus, write_cuts
+from tests.support.stopping import stopping_after
+from tests.support.tiny import changed, tiny_config
+
+
+def curves_of(exp_dir: Path) -> dict[str, dict[int, float]]:
+    """Each curve's points, by step."""
+    events = EventAccumulator(str(exp_dir / "tensorboard"))
+    events.Reload()
+    return {
+        name: {point.step: point.value for point in events.Scalars(name)}
+        for name in events.Tags()["scalars"]
+    }
+
+
+def weights_of(exp_dir: Path) -> dict[str, torch.Tensor]:
+    model: dict[str, torch.Tensor] = checkpoint.load(checkpoint.find(exp_dir)[-1])["model"]
+    return model
+
+
+def plain(config: Config) -> Config:
+    """Nothing random but the order of the data and the initial weights."""
+    return changed(
+        config,
+        encoder={"dropout": 0.0},
+        predictor={"dropout": 0.0},
+        spec_augment={"probability": 0.0},
+        sampling={"strategy": "none"},
+    )
+
+
+def test_tensorboard_has_every_promised_curve(corpus: Path, tmp_path: Path) -> None:
+    config = changed(
+        tiny_config(corpus, tmp_path),
+        ctc={"intermediate_layers": (1,)},
+        training={"max_steps": 6, "checkpoint_every_steps": 3},
+    )
+    train(config)
+    curves = curves_of(tmp_path)
+    losses = ["total", "transducer", "ctc", "interctc"]
+    others = ["learning_rate", "gradient_norm", "num_sampled", "positives", "sampled_mass",
+              "peak_memory_mib", "widened_batches", "rejected_utterances"]  # fmt: skip
+    for name in (*losses, *others):
+        points = curves[f"train/{name}"]
+        assert list(points) == [2, 4, 6], name
+        assert all(math.isfinite(value) for value in points.values()), name
+    assert curves["train/num_sampled"][6] == 9
+    assert 3 <= curves["train/positives"][6] <= 8
+    assert 0 < curves["train/sampled_mass"][6] < 1
+    assert curves["train/peak_memory_mib"][6] > 10
+    assert curves["train/learning_rate"][2] == pytest.approx(1e-2 * 2 / 3)
+    total = curves["train/transducer"][6]
+    total += 0.3 * curves["train/ctc"][6] + 0.3 * curves["train/interctc"][6]
+    assert curves["train/total"][6] == pytest.approx(total, rel=1e-5)
+    for name in (*losses, "wer_percent"):
+        assert list(curves[f"dev/{name}"]) == [3, 6]
+
+
+def test_means_count_only_batches_that_had_the_loss(corpus: Path, tmp_path: Path) -> None:
+    """Three steps of CTC alone, then one with the transducer: its mean is over that one."""
+    config = changed(
+        plain(tiny_config(corpus)), loss={"ctc_only_steps": 3}, training={"max_steps": 4}
+    )
+    every = changed(replace(config, exp_dir=tmp_path / "1"), training={"log_every_steps": 1})
+    train(every)
+    train(changed(replace(config, exp_dir=tmp_path / "4"), training={"log_every_steps": 4}))
+    single, mean = curves_of(tmp_path / "1"), curves_of(tmp_path / "4")
+    assert list(single["train/transducer"]) == [4]
+    assert mean["train/transducer"][4] == pytest.approx(single["train/transducer"][4], rel=1e-5)
+    expected = sum(single["train/ctc"].values()) / 4
+    assert mean["train/ctc"][4] == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_widened_batch_is_counted(corpus: Path, tmp_path: Path) -> None:
+    config = changed(
+        tiny_config(corpus, tmp_path),
+        sampling={"num_sampled": 2},
+        training={"max_steps": 6, "log_every_steps": 3},
+    )
+    train(config)
+    assert curves_of(tmp_path)["train/widened_batches"] == {3: 3.0, 6: 6.0}
+
+
+def test_no_point_is_lost_by_stopping(corpus: Path, tmp_path: Path) -> None:
+    config = changed(tiny_config(corpus, tmp_path), training={"max_steps": 6, "log_every_steps": 1})
+    with pytest.raises(KeyboardInterrupt):
+        train(config, make_model=stopping_after(3))
+    train(config)
+    assert list(curves_of(tmp_path)["train/total"]) == [1, 2, 3, 4, 5, 6]
+
+
+def test_best_and_latest_checkpoints_are_kept(corpus: Path, tmp_path: Path) -> None:
+    config = changed(
+        tiny_config(corpus, tmp_path),
+        training={"max_steps": 12, "checkpoint_every_steps": 2, "keep_checkpoints": 2},
+    )
+    train(config)
+    assert [p.name for p in checkpoint.find(tmp_path)] == ["step-00000010.pt", "step-00000012.pt"]
+    losses = curves_of(tmp_path)["dev/transducer"]
+    assert checkpoint.load(tmp_path / checkpoint.BEST)["step"] == min(
+        losses, key=losses.__getitem__
+    )
+
+
+def test_it_learns(corpus: Path, tmp_path: Path) -> None:
+    config = changed(tiny_config(corpus, tmp_path), training={"max_steps": 40})
+    train(config)
+    curve = curves_of(tmp_path)["train/ctc"]
+    assert curve[40] < 0.7 * curve[2]
+
+
+# The same in torch 1.13.1 with k2 and in torch 2.13.0 with fast_rnnt.
+GOLDEN = {
+    "none": [58.53842, 33.62133, 28.40729, 21.18779, 16.34323,
+             17.78923, 17.94743, 26.70589, 16.95317, 19.57209],
+    "example": [50.98436, 28.56492, 24.52622, 18.38223, 14.3964,
+                16.06795, 16.01439, 24.20578, 14.89046, 17.56894],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("strategy", GOLDEN)
+def test_ten_steps_have_the_losses_that_they_had(
+    corpus: Path, tmp_path: Path, strategy: str
+) -> None:
+    """A change that moves these values changes what training computes; then store the new ones."""
+    config = changed(
+        plain(tiny_config(corpus, tmp_path)),
+        sampling={"strategy": strategy},
+        training={"max_steps": 10, "log_every_steps": 1},
+    )
+    train(config)
+    points = curves_of(tmp_path)["train/total"]
+    actual = [round(points[step], 5) for step in range(1, 11)]
+    assert actual == pytest.approx(GOLDEN[strategy], rel=2e-4)
+
+
+class Poisoned(Transducer):
+    """Its loss is NaN in the passes of training that the test names."""
+
+    passes = 0
+    bad: frozenset[int] = frozenset()
+
+    def forward(self, *arguments: Any, **named: Any) -> Losses:
+        losses = super().forward(*arguments, **named)
+        if not self.training:
+            return losses
+        self.passes += 1
+        factor = float("nan") if self.passes in self.bad else 1.0
+        return replace(losses, total=losses.total * factor)
+
+
+def poisoned(bad: set[int]) -> Any:
+    def make_model(config: Config, vocab_size: int) -> Transducer:
+        model = Poisoned(config, vocab_size)
+        model.bad = frozenset(bad)
+        return model
+
+    return make_model
+
+
+def test_a_step_without_a_finite_gradient_is_skipped(
+    corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = changed(tiny_config(corpus), training={"max_steps": 3, "checkpoint_every_steps": 1})
+    with caplog.at_level(logging.WARNING):
+        train(replace(config, exp_dir=tmp_path), make_model=poisoned({2}))
+    assert "step 2 skipped: the gradient is not finite" in caplog.text
+    states = [checkpoint.load(path) for path in checkpoint.find(tmp_path)]
+    trained = [name for name, _ in Transducer(config, 12).named_parameters()]
+    for name in trained:
+        assert torch.equal(states[1]["model"][name], states[0]["model"][name]), name
+    assert any(not torch.equal(states[2]["model"][n], states[1]["model"][n]) for n in trained)
+    assert all(torch.isfinite(states[2]["model"][name]).all() for name in trained)
+
+
+def test_too_many_bad_steps_in_a_row_stop_the_run(corpus: Path, tmp_path: Path) -> None:
+    config = changed(
+        tiny_config(corpus, tmp_path), training={"max_steps": 60, "checkpoint_every_steps": 50}
+    )
+    with pytest.raises(TrainingDiverged, match=r"not finite in 20 steps in a row \(step 31\)"):
+        train(config, make_model=poisoned({2, 4, *range(12, 60)}))
+
+
+def test_two_half_batches_make_one(tmp_path: Path) -> None:
+    """Gradients of accumulated batches are the mean of theirs (batch norm aside, in eval mode)."""
+
+    class Frozen(Transducer):
+        def train(self, mode: bool = True) -> Frozen:
+            return super().train(False)
+
+    def frozen(config: Config, vocab_size: int) -> Frozen:
+        return Frozen(config, vocab_size).eval()
+
+    # Utterances of one length each, so that a batch of four is two batches of two.
+    random = np.random.RandomState(7)
+    corpus = write_corpus(tmp_path / "corpus")
+    features = random.uniform(-1, 1, (40, 80)).astype("float32")
+    cuts = [make_cut(tmp_path / "f", f"u{i}", features + i, "abcde"[i:]) for i in range(4)]
+    write_cuts(corpus / "train.jsonl.gz", cuts)
+    weights = {}
+    for name, duration, accumulate in (("whole", 1.6, 1), ("halves", 0.8, 2)):
+        config = changed(
+            plain(tiny_config(corpus, tmp_path / name)),
+            data={"max_duration_seconds": duration, "max_utterance_seconds": 0.5},
+            optimizer={"accumulate": accumulate, "clip_norm": 1e9},
+            training={"max_steps": 1},
+        )
+        seed_everything(0)
+        train(config, make_model=frozen)
+        weights[name] = checkpoint.load(checkpoint.find(tmp_path / name)[-1])["optimizer"]
+    for whole, halves in zip(
+        weights["whole"]["state"].values(), weights["halves"]["state"].values(), strict=True
+    ):
+        # After one step AdamW's first moment is a tenth of the gradient.
+        torch.testing.assert_close(halves["exp_avg"], whole["exp_avg"], rtol=1e-3, atol=1e-6)
+
+
+def test_unreadable_utterances_are_reported_and_the_run_goes_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = write_corpus(tmp_path / "corpus", num_train=24, num_dev=4)
+    (corpus / "feats/train-003.npy").write_bytes(b"broken")
+    (corpus / "feats/dev-001.npy").unlink()
+    config = changed(
+        tiny_config(corpus, tmp_path / "exp"),
+        data={"max_rejected_percent": 30.0},
+        training={"max_steps": 10, "log_every_steps": 5, "checkpoint_every_steps": 5},
+    )
+    with caplog.at_level(logging.WARNING):
+        train(config)
+    assert caplog.text.count("left out train-003: unreadable: ") == 1
+    assert caplog.text.count("left out dev-001: unreadable: ") == 1
+    assert curves_of(tmp_path / "exp")["train/rejected_utterances"][10] == 1
+    with pytest.raises(TooManyRejects, match="--data.max-rejected-percent allows more"):
+        train(changed(replace(config, exp_dir=tmp_path / "strict"),
+                      data={"max_rejected_percent": 1.0}))  # fmt: skip
+
+
+def test_a_batch_of_which_nothing_can_be_read_changes_no_weight(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", num_train=4, num_dev=2)
+    for path in (corpus / "feats").glob("train-*.npy"):
+        path.unlink()
+    config = changed(
+        tiny_config(corpus, tmp_path / "exp"),
+        data={"max_rejected_percent": 100.0},
+        optimizer={"weight_decay": 0.0},
+        training={"max_steps": 2, "checkpoint_every_steps": 1, "log_every_steps": 1},
+    )
+    train(config)
+    before, after = (checkpoint.load(p)["model"] for p in checkpoint.find(tmp_path / "exp"))
+    for name, _ in Transducer(config, 12).named_parameters():
+        assert torch.equal(before[name], after[name]), name
+    assert "train/total" not in curves_of(tmp_path / "exp")
+
+
+def test_what_is_missing_is_named_before_training(corpus: Path, tmp_path: Path) -> None:
+    config = tiny_config(corpus, tmp_path / "exp")
+    for parts, message in (
+        ({"data": {"train_cuts": tmp_path / "no"}}, "data.train_cuts is .*no, it must be"),
+        ({"data": {"dev_cuts": tmp_path / "no"}}, "data.dev_cuts is .*no, it must be"),
+        ({"data": {"lang_dir": tmp_path / "no"}}, "data.lang_dir is .*no, it must be"),
+        ({"training": {"precision": "float16"}}, "training.precision is float16, without a GPU"),
+        ({"training": {"max_steps": 0}}, "training.max_steps is 0, it must be positive"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            train(changed(config, **parts))
+    assert not (tmp_path / "exp").exists()
+
+
+def test_long_utterances_and_odd_ones_train_too(tmp_path: Path) -> None:
+    """Utterances shorter than a mask of SpecAugment, and of very different lengths."""
+    corpus = write_corpus(tmp_path / "corpus", num_train=10)
+    cuts = make_cuts(corpus / "feats", "more", 6, seed=9)
+    short = torch.randn(31, 80).numpy()
+    cuts += [make_cut(corpus / "feats", f"short-{i}", short, "ab") for i in range(6)]
+    write_cuts(corpus / "train.jsonl.gz", cuts)
+    config = changed(
+        tiny_config(corpus, tmp_path / "exp"),
+        spec_augment={"probability": 1.0, "time_warp_frames": 80, "num_frame_masks": 10,
+                      "frame_mask_frames": 100, "feature_mask_bins": 27},
+        training={"max_steps": 6},
+    )  # fmt: skip
+    train(config)
+    assert all(torch.isfinite(w).all() for w in weights_of(tmp_path / "exp").values())
