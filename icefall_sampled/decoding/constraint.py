@@ -25,7 +25,9 @@ class OutputLayer:
         Raises:
             ValueError: where blank is not in column 0.
         """
-        if allowed is not None and (allowed.dim() != 2 or bool((allowed[:, 0] != 0).any())):
+        if allowed is not None and (
+            allowed.dim() != 2 or allowed.shape[1] == 0 or bool((allowed[:, 0] != 0).any())
+        ):
             raise ValueError("allowed must be (N, K) with blank (0) in column 0 of every row")
         self._joiner, self._allowed = joiner, allowed
         weight, bias = joiner.output.weight, joiner.output.bias

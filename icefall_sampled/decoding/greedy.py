@@ -33,13 +33,15 @@ def greedy(
         N hypotheses. Of equal probabilities the class in the lower column wins.
 
     Raises:
-        ValueError: where max_symbols is below 1, or blank is not in column 0 of `allowed`.
+        ValueError: where max_symbols is below 1, or `allowed` does not fit.
     """
     if max_symbols < 1:
         raise ValueError(f"max_symbols is {max_symbols}, it must be at least 1")
     frames = model.joiner.encoder_projection(encoder_out)
     output = OutputLayer(model.joiner, allowed)
     num, device = encoder_out.shape[0], encoder_out.device
+    if allowed is not None and len(allowed) != num:
+        raise ValueError(f"allowed has {len(allowed)} rows, it must have one for each of {num}")
     hypotheses = [Hypothesis() for _ in range(num)]
     blank = torch.full((num,), BLANK, dtype=torch.int64, device=device)
     out, state = model.predictor.step(blank, model.predictor.initial_state(num, device))

@@ -40,7 +40,8 @@ class LstmPredictor(nn.Module):
 
     def initial_state(self, num: int, device: torch.device) -> Tensor:
         """(N, 2, layers, D): hidden and cell vectors."""
-        return torch.zeros(num, 2, self.lstm.num_layers, self.width, device=device)
+        dtype = self.embedding.weight.dtype
+        return torch.zeros(num, 2, self.lstm.num_layers, self.width, dtype=dtype, device=device)
 
     def step(self, labels: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(N,), state -> (N, D), state."""
