@@ -4,8 +4,9 @@
 
 For each utterance: one supervision with a text; features that load, have 80 bins, only finite
 values and as many frames as the cut says, and the cut as many as its duration says; with a token
-table, no token outside it and, at the encoder's frame rate, room for all labels. What fails is
-reported by id and counted; more than the allowed share fails the check.
+table, no token outside it and, at the encoder's frame rate, room for all labels: the training code
+is asked what it could not use. What fails is reported by id and counted; more than the allowed
+share fails the check.
 
 Where the cuts have no features yet (they are computed on the fly), only the rest is checked.
 """
@@ -18,13 +19,14 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import sentencepiece
 from lhotse import CutSet
 from lhotse.cut import Cut
 from tqdm import tqdm
 
+from icefall_sampled.data import why_unusable
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.script import run_script
+from icefall_sampled.tokens import TokenTable, load_tokens
 
 NUM_BINS = 80
 FRAMES_PER_SECOND = 100
@@ -33,20 +35,17 @@ _CHUNK = 100
 logger = logging.getLogger(__name__)
 
 
-def find_fault(
-    cut: Cut, *, processor: sentencepiece.SentencePieceProcessor | None, subsampling: int
-) -> str | None:
+def find_fault(cut: Cut, *, tokens: TokenTable | None, subsampling: int) -> str | None:
     """What is wrong with an utterance, None if nothing is."""
     if len(cut.supervisions) != 1:
         return f"{len(cut.supervisions)} supervisions, there must be 1"
     if not cut.duration > 0:
         return f"duration is {cut.duration} s"
-    text = (cut.supervisions[0].text or "").strip()
-    if not text:
+    if not (cut.supervisions[0].text or "").strip():
         return "empty transcript"
-    return (find_feature_fault(cut) if cut.has_features else None) or find_token_fault(
-        cut, text, processor, subsampling
-    )
+    if cut.has_features and (fault := find_feature_fault(cut)):
+        return fault
+    return why_unusable(cut, tokens, subsampling=subsampling) if tokens else None
 
 
 def find_feature_fault(cut: Cut) -> str | None:
@@ -66,35 +65,19 @@ def find_feature_fault(cut: Cut) -> str | None:
     return None
 
 
-def find_token_fault(
-    cut: Cut,
-    text: str,
-    processor: sentencepiece.SentencePieceProcessor | None,
-    subsampling: int,
-) -> str | None:
-    """What is wrong with the labels."""
-    if processor is None:
-        return None
-    ids = processor.encode(text)
-    if processor.unk_id() in ids:
-        return f"token outside the table in {text!r}"
-    frames = round(cut.duration * FRAMES_PER_SECOND) // subsampling
-    if len(ids) > frames:
-        return f"{len(ids)} labels, {frames} encoder frames"
-    return None
-
-
-def find_faults(cuts: list[Cut], *, model: Path | None, subsampling: int) -> list[tuple[str, str]]:
+def find_faults(
+    cuts: list[Cut], *, lang_dir: Path | None, subsampling: int
+) -> list[tuple[str, str]]:
     """Id and fault of each utterance that has one."""
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(model)) if model else None
-    found = ((c.id, find_fault(c, processor=processor, subsampling=subsampling)) for c in cuts)
+    tokens = load_tokens(lang_dir) if lang_dir else None
+    found = ((cut.id, find_fault(cut, tokens=tokens, subsampling=subsampling)) for cut in cuts)
     return [(cut_id, fault) for cut_id, fault in found if fault]
 
 
 def validate(
     path: Path,
     *,
-    model: Path | None,
+    lang_dir: Path | None,
     subsampling: int,
     num_jobs: int,
     max_rejected_percent: float,
@@ -109,7 +92,7 @@ def validate(
         raise ValueError(f"{path} holds no cuts")
     rejects = Rejects(len(cuts), max_rejected_percent)
     parts = [cuts[i : i + _CHUNK] for i in range(0, len(cuts), _CHUNK)]
-    check = partial(find_faults, model=model, subsampling=subsampling)
+    check = partial(find_faults, lang_dir=lang_dir, subsampling=subsampling)
     bar = tqdm(
         total=len(cuts), desc=f"validating {path.name}", unit="cut", leave=False, disable=None
     )
@@ -140,10 +123,11 @@ def main(
         num_jobs: processes.
         max_rejected_percent: fail where more than this share of a manifest has a fault.
     """
-    model = lang_dir / "bpe.model" if lang_dir else None
     if not cuts:
         raise ValueError("no manifests were given")
-    for path in (*cuts, *([model] if model else [])):
+    if lang_dir:
+        load_tokens(lang_dir)
+    for path in cuts:
         if not path.is_file():
             raise ValueError(f"{path} is not there")
     if subsampling < 1 or num_jobs < 1:
@@ -151,7 +135,7 @@ def main(
     for path in cuts:
         rejects = validate(
             path,
-            model=model,
+            lang_dir=lang_dir,
             subsampling=subsampling,
             num_jobs=num_jobs,
             max_rejected_percent=max_rejected_percent,

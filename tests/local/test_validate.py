@@ -30,7 +30,7 @@ def with_text(cut: Cut, text: str | None) -> Cut:
 
 
 def fault(cut: Cut, **options: object) -> str | None:
-    return validate.find_fault(cut, **{"processor": None, "subsampling": 4, **options})
+    return validate.find_fault(cut, **{"tokens": None, "subsampling": 4, **options})
 
 
 def test_faults_of_features_and_text(good: Cut, tmp_path: Path) -> None:
@@ -71,11 +71,10 @@ def test_faults_of_labels(good: Cut, make_cut: MakeCut, tmp_path: Path) -> None:
         with_text(good.with_id("odd"), "жук"),
         with_text(good.with_id("long"), "hello " * 26),
     ]
-    model = tmp_path / "lang/bpe.model"
-    faults = dict(validate.find_faults(cuts, model=model, subsampling=4))
+    faults = dict(validate.find_faults(cuts, lang_dir=tmp_path / "lang", subsampling=4))
     assert set(faults) == {"odd", "long"}
     assert "outside the table" in faults["odd"]
-    assert faults["long"].endswith("labels, 25 encoder frames")
+    assert "encoder frames needed for its labels" in faults["long"]
 
 
 def test_reported_by_id_and_limited(
@@ -94,5 +93,7 @@ def test_reported_by_id_and_limited(
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no manifests"):
         validate.main(())
+    with pytest.raises(ValueError, match="bpe.model or tokens.txt"):
+        validate.main((tmp_path / "gone",), lang_dir=tmp_path)
     with pytest.raises(ValueError, match="gone is not there"):
         validate.main((tmp_path / "gone",))

@@ -149,7 +149,7 @@ def _hundreds(number: int, language: str, published: set[str]) -> list[str]:
     if language == "es":
         return [f"digits/{hundreds}00", *ending]
     if language == "it" or (language == "ru" and hundreds > 1):
-        # Italian's one recording says "centinaia", Russian's "сто": no other hundred fits them.
+        # No Italian recording is known to say "cento", and Russian has "сто" alone.
         return []
     count = [] if hundreds == 1 and language in ("fr", "ru") else [f"digits/{hundreds}"]
     return [*count, "digits/hundred", *ending]
