@@ -80,13 +80,17 @@ def why_unusable(cut: Cut, tokens: TokenTable, *, subsampling: int) -> str | Non
     ids = tokens.encode(text)
     if tokens.unknown_id in ids:
         return f"token outside the table in {text!r}"
-    frames = cut.num_frames if cut.has_features else round(cut.duration * 100)
     # CTC needs a blank between two equal labels.
     needed = len(ids) + sum(a == b for a, b in pairwise(ids))
-    available = subsampled_lengths(int(frames), subsampling)
+    available = subsampled_lengths(input_frames(cut), subsampling)
     if needed > available:
         return f"{needed} encoder frames needed for its labels, {max(available, 0)} there"
     return None
+
+
+def input_frames(cut: Cut) -> int:
+    """Frames of 10 ms: as many as are stored, or as there will be once they are computed."""
+    return int(cut.num_frames if cut.has_features else round(cut.duration * 100))
 
 
 def usable_cuts(

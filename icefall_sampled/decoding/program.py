@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from icefall_sampled import scoring
 from icefall_sampled.config import Config, from_json
-from icefall_sampled.data import Batch, ordered_batches, read_cuts
+from icefall_sampled.data import Batch, input_frames, ordered_batches, read_cuts
 from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.modeling import Transducer
+from icefall_sampled.modeling.subsampling import min_input_frames
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.sampling import top_k
 from icefall_sampled.scoring import ErrorCounts, Result
@@ -125,16 +126,16 @@ def load_model(config: DecodeConfig) -> tuple[Transducer, TokenTable]:
 def _decode_set(
     config: DecodeConfig, name: str, cuts: CutSet, model: Transducer, tokens: TokenTable
 ) -> SetScore:
+    rejects = Rejects(len(cuts), limit_percent=config.max_rejected_percent)
+    usable = _long_enough(cuts, rejects, subsampling=model.config.encoder.subsampling)
     batches = ordered_batches(
-        cuts,
+        usable,
         tokens,
         max_duration_seconds=config.max_duration_seconds,
         num_workers=config.num_workers,
     )
-    total = len(list(cuts))
-    rejects = Rejects(total, limit_percent=config.max_rejected_percent)
     results, busy, speech = [], 0.0, 0.0
-    with tqdm(total=total, desc=f"decoding {name}", unit="utt") as bar:
+    with tqdm(total=len(usable), desc=f"decoding {name}", unit="utt") as bar:
         for batch in batches:
             for utterance_id, reason in batch.rejected:
                 rejects.add(utterance_id, reason)
@@ -149,6 +150,19 @@ def _decode_set(
             results += _results(batch, hypotheses, tokens)
     words, characters = _write(config, name, results)
     return SetScore(words=words, characters=characters, real_time_factor=busy / max(speech, 1e-9))
+
+
+def _long_enough(cuts: CutSet, rejects: Rejects, *, subsampling: int) -> CutSet:
+    """The cuts that give an encoder frame; the others are rejected."""
+    needed = min_input_frames(subsampling)
+    usable = []
+    for cut in cuts:
+        if input_frames(cut) < needed:
+            rejects.add(cut.id, f"{input_frames(cut)} frames, at least {needed} are needed")
+        else:
+            usable.append(cut)
+    rejects.check()
+    return CutSet.from_cuts(usable)
 
 
 @torch.no_grad()

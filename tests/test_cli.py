@@ -1,0 +1,121 @@
+"""Exit codes, and configs from command lines."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from icefall_sampled import cli
+from icefall_sampled.config import Config
+from icefall_sampled.decoding.program import DecodeConfig
+from tests.support.tiny import changed, tiny_config
+
+VARIANTS = {
+    "full": changed(tiny_config(), sampling={"strategy": "none"}),
+    "example_ctc": tiny_config(),
+}
+
+
+def choose(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Config:
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    return cli.choose_variant(VARIANTS, base=tiny_config(), description="Train.")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (None, 0, ""),
+        (ValueError("data.x is 1, it must be 2"), 2, "error: data.x is 1, it must be 2\n"),
+        (OSError(28, "No space left"), 2, "error: [Errno 28] No space left\n"),
+        (ImportError("fast_beam needs k2"), 2, "error: fast_beam needs k2\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command goes on from here\n"),
+    ],
+)
+def test_exit_codes(
+    capsys: pytest.CaptureFixture[str], error: BaseException | None, code: int, said: str
+) -> None:
+    def main() -> None:
+        if error is not None:
+            raise error
+
+    with pytest.raises(SystemExit) as caught:
+        cli.run(main)
+    assert caught.value.code == code
+    assert capsys.readouterr().err == said
+
+
+def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong() -> None:
+        raise AssertionError
+
+    def users() -> None:
+        raise ValueError("said")
+
+    with pytest.raises(AssertionError):
+        cli.run(wrong)
+    monkeypatch.setenv("ICEFALL_SAMPLED_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="said"):
+        cli.run(users)
+
+
+def test_a_variant_and_what_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert choose(monkeypatch, "full") == VARIANTS["full"]
+    config = choose(
+        monkeypatch, "example_ctc", "--exp-dir", "elsewhere", "--sampling.num-sampled", "7",
+        "--ctc.intermediate-layers", "1", "--optimizer.betas", "0.5", "0.6",
+        "--data.no-speed-perturbed",
+    )  # fmt: skip
+    expected = changed(
+        VARIANTS["example_ctc"],
+        sampling={"num_sampled": 7},
+        ctc={"intermediate_layers": (1,)},
+        optimizer={"betas": (0.5, 0.6)},
+        data={"speed_perturbed": False},
+    )
+    assert config == Config(**{**vars(expected), "exp_dir": Path("elsewhere")})
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("none",),
+        ("full", "--sampling.num-samples", "3"),
+        ("full", "--sampling.num-sampled", "three"),
+        ("full", "--sampling.strategy", "some"),
+        ("full", "--exp-dir"),
+        ("full", "--encoder.subsampling", "5"),
+    ],
+)
+def test_wrong_arguments_exit_with_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        choose(monkeypatch, *arguments)
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    for word in arguments[1:2]:
+        assert word.removeprefix("--") in said
+
+
+def test_help_tells_variants_apart(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit) as caught:
+        choose(monkeypatch, "--help")
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    assert "sampling.strategy none" in said
+    assert "the default" in said
+
+
+def test_decoding_flags(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--sets", "dev", "test", "--ctc-top-k", "5", "--lang-dir", "lang"]
+    monkeypatch.setattr(sys, "argv", ["decode.py", *arguments])
+    assert cli.parse(DecodeConfig(avg=3), description="Decode.") == DecodeConfig(
+        avg=3, sets=("dev", "test"), ctc_top_k=5, lang_dir=Path("lang")
+    )
