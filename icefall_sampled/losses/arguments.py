@@ -113,6 +113,7 @@ def vocabulary_checks(
         raise ValueError(
             f"{name}.ids must be (N, K) with N = {num_rows} and K > 0, was {tuple(ids.shape)}"
         )
+    check_lengths_shape(f"{name}.num_positive", vocabulary.num_positive, num_rows)
     if columns.shape != targets.shape:
         raise ValueError(
             f"{name}.targets must have the shape of targets, {tuple(targets.shape)}, "
@@ -124,6 +125,7 @@ def vocabulary_checks(
     lost = columns.lt(0) | columns.ge(ids.shape[1])
     lost |= ids.gather(1, columns.clamp(0, ids.shape[1] - 1)) != targets
     checks: list[Check] = [
+        lengths_check(f"{name}.num_positive", vocabulary.num_positive, 1, ids.shape[1]),
         (outside, lambda: f"{name}.ids must be in [0, {vocab_size}), was {show(ids[outside])}"),
         (
             ids[:, 0].ne(0),

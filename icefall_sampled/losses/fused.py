@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +10,7 @@ from torch.amp.autocast_mode import autocast
 from torch.autograd.function import once_differentiable
 
 from icefall_sampled.losses.chunks import Chunk
-from icefall_sampled.losses.draft import worthwhile_nodes
+from icefall_sampled.losses.draft import draft_log_probs, worthwhile_nodes
 from icefall_sampled.losses.gradients import joiner_gradients
 from icefall_sampled.losses.joiner_chunks import Joiner
 from icefall_sampled.losses.lattice import posteriors
@@ -43,7 +42,7 @@ def fused_log_likelihood(
         bias,
         (encoder_lengths, target_lengths),
         _classes(vocabulary, targets, target_lengths),
-        None if draft is None else _classes(draft, targets, target_lengths),
+        draft,
         options,
     )
     return total
@@ -120,7 +119,7 @@ class _FusedLogLikelihood(torch.autograd.Function):
         bias: Tensor,
         lengths: tuple[Tensor, Tensor],
         classes: tuple[Tensor | None, Tensor],
-        draft: tuple[Tensor | None, Tensor] | None,
+        draft: SampledVocabulary | None,
         options: _Options,
     ) -> Tensor:
         ctx.options = options
@@ -131,8 +130,7 @@ class _FusedLogLikelihood(torch.autograd.Function):
             has_prefix = valid_positions(predictor_out.shape[1], target_lengths.add(1))
             nodes = has_frame[:, :, None] & has_prefix[:, None]
             if draft is not None:
-                coarse = replace(joiner, ids=draft[0], labels=draft[1])
-                blank, label, _ = log_probs_at(coarse, nodes)
+                blank, label = draft_log_probs(joiner, draft, lengths)
                 nodes = worthwhile_nodes(
                     blank,
                     label[:, :, :-1],
