@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from icefall_sampled.losses import transducer_loss
+from icefall_sampled.sampling import SampledVocabulary, sample_vocabulary
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -118,3 +121,27 @@ def ctc_by_enumeration(
         ]
         losses.append(-torch.stack(paths).logsumexp(0))
     return torch.stack(losses)
+
+
+def sampled(batch: Batch, num_sampled: int, strategy: str = "example") -> SampledVocabulary:
+    return sample_vocabulary(
+        batch.targets,
+        batch.target_lengths,
+        vocab_size=len(batch.bias),
+        num_sampled=num_sampled,
+        strategy=strategy,
+        generator=torch.Generator().manual_seed(1),
+    )
+
+
+def loss_and_gradients(batch: Batch, **options: object) -> list[Tensor]:
+    loss = transducer_loss(*batch.arguments(), **options)
+    return [loss, *torch.autograd.grad(loss, batch.parameters())]
+
+
+def relative_error(actual: list[Tensor], expected: list[Tensor]) -> float:
+    """The largest over the loss and its gradients, NaN in the padding aside."""
+    pairs = [
+        (torch.nan_to_num(a.detach().double()), e) for a, e in zip(actual, expected, strict=True)
+    ]
+    return max(float((a - e).norm() / e.norm()) for a, e in pairs)

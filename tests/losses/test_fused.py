@@ -6,17 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from icefall_sampled.losses import chunks, joiner_chunks, transducer_loss
-from icefall_sampled.losses.draft import draft_log_probs, worthwhile_nodes
-from icefall_sampled.losses.lattice import posteriors
-from icefall_sampled.sampling import (
-    SampledVocabulary,
-    likely_vocabulary,
-    sample_vocabulary,
-)
-from tests.losses.reference import Batch, make_batch
+from icefall_sampled.losses import chunks, transducer_loss
+from tests.losses.reference import loss_and_gradients, make_batch, relative_error, sampled
 
 LENGTHS = ([9, 4, 7, 1, 6], [5, 6, 0, 2, 3])
 
@@ -26,30 +18,6 @@ def default_budget() -> object:
     before = chunks.chunk_mib()
     yield
     chunks.set_chunk_mib(before)
-
-
-def sampled(batch: Batch, num_sampled: int, strategy: str = "example") -> SampledVocabulary:
-    return sample_vocabulary(
-        batch.targets,
-        batch.target_lengths,
-        vocab_size=len(batch.bias),
-        num_sampled=num_sampled,
-        strategy=strategy,
-        generator=torch.Generator().manual_seed(1),
-    )
-
-
-def loss_and_gradients(batch: Batch, **options: object) -> list[Tensor]:
-    loss = transducer_loss(*batch.arguments(), **options)
-    return [loss, *torch.autograd.grad(loss, batch.parameters())]
-
-
-def relative_error(actual: list[Tensor], expected: list[Tensor]) -> float:
-    """The largest over the loss and its gradients, padding aside."""
-    pairs = [
-        (torch.nan_to_num(a.detach().double()), e) for a, e in zip(actual, expected, strict=True)
-    ]
-    return max(float((a - e).norm() / e.norm()) for a, e in pairs)
 
 
 @pytest.mark.parametrize("strategy", [None, "example", "batch"])
@@ -243,102 +211,3 @@ def test_nan_is_passed_on() -> None:
     (gradient,) = torch.autograd.grad(losses.sum(), batch.encoder_out)
     assert gradient[0].isnan().any()
     assert gradient[1].isfinite().all()
-
-
-@pytest.mark.parametrize("num_sampled", [None, 20])
-def test_draft_over_all_nodes_is_exact(num_sampled: int | None) -> None:
-    batch = make_batch(*LENGTHS, vocab_size=25)
-    vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
-    expected = loss_and_gradients(batch, implementation="naive", vocabulary=vocabulary)
-    actual = loss_and_gradients(batch, vocabulary=vocabulary, draft=sampled(batch, 9))
-    for a, b in zip(actual, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
-
-
-@pytest.mark.parametrize("num_sampled", [None, 20])
-@pytest.mark.parametrize("sharpness", [0.01, 0.1])
-def test_draft_keeps_loss_and_gradient(num_sampled: int | None, sharpness: float) -> None:
-    """With the flat posteriors of an untrained model; random sharp ones no draft could guess."""
-    batch = make_batch([40, 33], [12, 15], width=16, vocab_size=30, padding=0.0)
-    with torch.no_grad():
-        batch.weight.mul_(sharpness)
-    vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
-    exact = loss_and_gradients(batch, vocabulary=vocabulary)
-    actual = loss_and_gradients(
-        batch, vocabulary=vocabulary, draft=sampled(batch, 25), min_occupancy=1e-6
-    )
-    assert actual[0] >= exact[0] - 1e-10  # fewer alignments, less probability
-    assert relative_error(actual[:1], exact[:1]) < 1e-5
-    assert relative_error(actual[2:], exact[2:]) < 1e-3
-
-
-@pytest.mark.parametrize("mib", [16.0, 1e-3, 1e-6])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_draft_softmax_by_hand(mib: float, activation: str) -> None:
-    """Blank, the node's own label and the negatives, and nothing else."""
-    batch = make_batch(*LENGTHS, vocab_size=25)
-    draft = likely_vocabulary(
-        batch.targets,
-        batch.target_lengths,
-        torch.rand(5, 25, generator=torch.Generator().manual_seed(0)),
-        num_negatives=3,
-    )
-    joiner = joiner_chunks.Joiner(
-        *(p.detach() for p in batch.parameters()),
-        ids=None,
-        labels=torch.zeros(5, batch.predictor_out.shape[1], dtype=torch.int64),
-        activation=activation,
-        dtype=torch.float64,
-        matmul_dtype=torch.float64,
-    )
-    chunks.set_chunk_mib(mib)
-    blank, label = draft_log_probs(joiner, draft, (batch.encoder_lengths, batch.target_lengths))
-    for n in range(5):
-        row, labels = batch.utterance(n), batch.utterance(n).targets[0].tolist()
-        hidden = row.encoder_out[0, :, None] + row.predictor_out[0]
-        logits = (hidden.tanh() if activation == "tanh" else hidden.relu()) @ batch.weight.t()
-        logits = logits + batch.bias
-        first = int(draft.num_positive[n])
-        negatives = draft.ids[n, first : first + 3].tolist()
-        for u in range(len(labels) + 1):
-            classes = [0, *negatives, *labels[u : u + 1]]
-            expected = logits[:, u, classes].log_softmax(1)
-            frames = slice(0, len(expected))
-            torch.testing.assert_close(blank[n, frames, u], expected[:, 0])
-            if u < len(labels):
-                torch.testing.assert_close(label[n, frames, u], expected[:, -1])
-
-
-@settings(max_examples=100, deadline=None)
-@given(
-    frames=st.lists(st.integers(1, 8), min_size=3, max_size=3),
-    labels=st.lists(st.integers(0, 8), min_size=3, max_size=3),
-    sharpness=st.sampled_from([0.1, 1.0, 10.0, 100.0]),
-    min_occupancy=st.sampled_from([1e-4, 0.1, 0.5, 0.99]),
-    seed=st.integers(0, 1000),
-)
-def test_draft_never_cuts_the_last_path(
-    frames: list[int], labels: list[int], sharpness: float, min_occupancy: float, seed: int
-) -> None:
-    torch.manual_seed(seed)
-    lengths = torch.tensor(frames), torch.tensor(labels)
-    shape = (3, max(frames), max(labels) + 1)
-    blank, label = torch.randn(shape) * sharpness, torch.randn(shape)[:, :, 1:] * sharpness
-    keep = worthwhile_nodes(blank, label, *lengths, min_occupancy=min_occupancy)
-    blank = torch.zeros(shape).masked_fill(~keep, -torch.inf)
-    label = torch.zeros_like(label).masked_fill(~keep[:, :, :-1], -torch.inf)
-    total, *steps = posteriors(blank, label, *lengths)
-    assert (total >= -1e-6).all()  # the log of the number of paths left
-    assert all(step.isfinite().all() for step in steps)
-    for n in range(3):
-        assert not keep[n, frames[n] :].any()
-        assert not keep[n, :, labels[n] + 1 :].any()
-
-
-def test_a_hopeless_draft_gives_a_finite_loss() -> None:
-    """Ever so high a threshold leaves one path, and its gradient is finite."""
-    batch = make_batch(*LENGTHS, vocab_size=25)
-    loss, *gradients = loss_and_gradients(batch, draft=sampled(batch, 9), min_occupancy=0.999)
-    assert loss.isfinite()
-    assert all(g.isfinite().all() for g in gradients)
-    assert loss > transducer_loss(*batch.arguments())

@@ -9,22 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from icefall_sampled.losses import transducer_loss
-from icefall_sampled.sampling import SampledVocabulary, sample_vocabulary
-from tests.losses.reference import Batch, make_batch, transducer_by_enumeration
+from icefall_sampled.sampling import SampledVocabulary
+from tests.losses.reference import Batch, make_batch, sampled, transducer_by_enumeration
 
 IMPLEMENTATIONS = ("naive", "fused")
 RAGGED = ([4, 1, 3, 2, 5], [2, 3, 0, 1, 3])
-
-
-def sampled(batch: Batch, num_sampled: int, strategy: str = "example") -> SampledVocabulary:
-    return sample_vocabulary(
-        batch.targets,
-        batch.target_lengths,
-        vocab_size=len(batch.bias),
-        num_sampled=num_sampled,
-        strategy=strategy,
-        generator=torch.Generator().manual_seed(1),
-    )
 
 
 def gradients(loss: Tensor, batch: Batch) -> tuple[Tensor, ...]:

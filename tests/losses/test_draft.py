@@ -1,0 +1,116 @@
+"""The coarse-to-fine pass: what the draft computes, and that it never cuts the last path."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from icefall_sampled.losses import chunks, joiner_chunks, transducer_loss
+from icefall_sampled.losses.draft import draft_log_probs, worthwhile_nodes
+from icefall_sampled.losses.lattice import posteriors
+from icefall_sampled.sampling import (
+    likely_vocabulary,
+)
+from tests.losses.reference import loss_and_gradients, make_batch, relative_error, sampled
+
+LENGTHS = ([9, 4, 7, 1, 6], [5, 6, 0, 2, 3])
+
+
+@pytest.fixture(autouse=True)
+def default_budget() -> object:
+    before = chunks.chunk_mib()
+    yield
+    chunks.set_chunk_mib(before)
+
+
+@pytest.mark.parametrize("num_sampled", [None, 20])
+def test_draft_over_all_nodes_is_exact(num_sampled: int | None) -> None:
+    batch = make_batch(*LENGTHS, vocab_size=25)
+    vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
+    expected = loss_and_gradients(batch, implementation="naive", vocabulary=vocabulary)
+    actual = loss_and_gradients(batch, vocabulary=vocabulary, draft=sampled(batch, 9))
+    for a, b in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("num_sampled", [None, 20])
+@pytest.mark.parametrize("sharpness", [0.1, 1.0])
+def test_draft_keeps_loss_and_gradient(num_sampled: int | None, sharpness: float) -> None:
+    batch = make_batch([40, 33], [12, 15], width=16, vocab_size=30, padding=0.0)
+    with torch.no_grad():
+        batch.weight.mul_(sharpness)
+    vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
+    exact = loss_and_gradients(batch, vocabulary=vocabulary)
+    actual = loss_and_gradients(
+        batch, vocabulary=vocabulary, draft=sampled(batch, 25), min_occupancy=1e-6
+    )
+    assert actual[0] >= exact[0] - 1e-10  # fewer alignments, less probability
+    assert relative_error(actual, exact) < 0.01
+
+
+@pytest.mark.parametrize("mib", [16.0, 1e-3, 1e-6])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_draft_softmax_by_hand(mib: float, activation: str) -> None:
+    batch = make_batch(*LENGTHS, vocab_size=25)
+    draft = likely_vocabulary(
+        batch.targets,
+        batch.target_lengths,
+        torch.rand(5, 25, generator=torch.Generator().manual_seed(0)),
+        num_negatives=3,
+    )
+    joiner = joiner_chunks.Joiner(
+        *(p.detach() for p in batch.parameters()),
+        ids=None,
+        labels=torch.zeros(5, batch.predictor_out.shape[1], dtype=torch.int64),
+        activation=activation,
+        dtype=torch.float64,
+        matmul_dtype=torch.float64,
+    )
+    chunks.set_chunk_mib(mib)
+    blank, label = draft_log_probs(joiner, draft, (batch.encoder_lengths, batch.target_lengths))
+    for n in range(5):
+        row, ids = batch.utterance(n), draft.ids[n].tolist()
+        hidden = row.encoder_out[0, :, None] + row.predictor_out[0]
+        hidden = hidden.tanh() if activation == "tanh" else hidden.relu()
+        expected = (hidden @ batch.weight[ids].t() + batch.bias[ids]).log_softmax(2)
+        frames, prefixes = expected.shape[:2]
+        torch.testing.assert_close(blank[n, :frames, :prefixes], expected[:, :, 0])
+        for u, y in enumerate(row.targets[0].tolist()):
+            torch.testing.assert_close(label[n, :frames, u], expected[:, u, ids.index(y)])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    frames=st.lists(st.integers(1, 8), min_size=3, max_size=3),
+    labels=st.lists(st.integers(0, 8), min_size=3, max_size=3),
+    sharpness=st.sampled_from([0.1, 1.0, 10.0, 100.0]),
+    min_occupancy=st.sampled_from([1e-4, 0.1, 0.5, 0.99]),
+    seed=st.integers(0, 1000),
+)
+def test_draft_never_cuts_the_last_path(
+    frames: list[int], labels: list[int], sharpness: float, min_occupancy: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    lengths = torch.tensor(frames), torch.tensor(labels)
+    shape = (3, max(frames), max(labels) + 1)
+    blank, label = torch.randn(shape) * sharpness, torch.randn(shape)[:, :, 1:] * sharpness
+    keep = worthwhile_nodes(blank, label, *lengths, min_occupancy=min_occupancy)
+    blank = torch.zeros(shape).masked_fill(~keep, -torch.inf)
+    label = torch.zeros_like(label).masked_fill(~keep[:, :, :-1], -torch.inf)
+    total, *steps = posteriors(blank, label, *lengths)
+    assert (total >= -1e-6).all()  # the log of the number of paths left
+    assert all(step.isfinite().all() for step in steps)
+    for n in range(3):
+        assert not keep[n, frames[n] :].any()
+        assert not keep[n, :, labels[n] + 1 :].any()
+
+
+def test_a_hopeless_draft_gives_a_finite_loss() -> None:
+    """Ever so high a threshold leaves one path, and its gradient is finite."""
+    batch = make_batch(*LENGTHS, vocab_size=25)
+    loss, *gradients = loss_and_gradients(batch, draft=sampled(batch, 9), min_occupancy=0.999)
+    assert loss.isfinite()
+    assert all(g.isfinite().all() for g in gradients)
+    assert loss > transducer_loss(*batch.arguments())
