@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from icefall_sampled.config import EncoderConfig
-from icefall_sampled.modeling.subsampling import Subsampling, padding_mask
+from icefall_sampled.modeling.subsampling import FeatureNorm, Subsampling, padding_mask
 
 
 def relative_positions(num_frames: int, width: int, *, like: Tensor) -> Tensor:
@@ -131,6 +131,7 @@ class Conformer(nn.Module):
 
     def __init__(self, config: EncoderConfig, *, taps: tuple[int, ...] = ()) -> None:
         super().__init__()
+        self.feature_norm = FeatureNorm(config.num_features)
         self.subsampling = Subsampling(
             num_features=config.num_features,
             channels=config.subsampling_channels,
@@ -162,7 +163,7 @@ class Conformer(nn.Module):
         # A weight of zero does not stop a NaN: what is in the padding must not get any further.
         beyond = padding_mask(lengths, features.shape[1])
         features = features.masked_fill(beyond[:, :, None], 0.0)
-        x, lengths = self.subsampling(features, lengths)
+        x, lengths = self.subsampling(self.feature_norm(features, lengths), lengths)
         x = self.dropout(x)
         positions = relative_positions(x.shape[1], x.shape[2], like=x)
         padding = padding_mask(lengths, x.shape[1])

@@ -29,6 +29,40 @@ def min_input_frames(factor: int) -> int:
     return frames
 
 
+class FeatureNorm(nn.Module):
+    """Each mel bin to mean 0 and variance 1, by statistics gathered over all training so far.
+
+    They are part of the model, so no file of them has to be kept beside it, and they do not look
+    at the utterance that is normalised, so they suit streaming.
+    """
+
+    count: Tensor
+    total: Tensor
+    squares: Tensor
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("total", torch.zeros(num_features, dtype=torch.float64))
+        self.register_buffer("squares", torch.zeros(num_features, dtype=torch.float64))
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """(N, frames, num_features), (N,) -> the same shape; training adds to the statistics."""
+        if self.training:
+            self._gather(features.detach(), lengths)
+        mean = self.total / self.count.clamp(min=1)
+        variance = self.squares / self.count.clamp(min=1) - mean * mean
+        scale = variance.clamp(min=1e-5).rsqrt()
+        return (features - mean.to(features.dtype)) * scale.to(features.dtype)
+
+    def _gather(self, features: Tensor, lengths: Tensor) -> None:
+        padding = padding_mask(lengths, features.shape[1])
+        valid = features.masked_fill(padding[..., None], 0.0).double()
+        self.count += lengths.sum()
+        self.total += valid.sum(dim=(0, 1))
+        self.squares += (valid * valid).sum(dim=(0, 1))
+
+
 class Subsampling(nn.Module):
     """Unpadded 2-D convolutions with ReLU, then a linear layer to the model's width.
 
