@@ -15,13 +15,13 @@ comes in several blocks, so that the rows of a block need not become few."""
 MIN_ROWS = 32
 """Rows in one block at the least, however small the budget."""
 
-_chunk_mib = 16.0
+_chunk_mib = 8.0
 
 
 def set_chunk_mib(mib: float) -> None:
     """Set how much memory the fused losses may use for what they compute and forget.
 
-    A process-wide setting. The default, 16, is about what the caches of a CPU hold; a GPU is
+    A process-wide setting. The default, 8, is about what the caches of a CPU hold; a GPU is
     faster with a few hundred.
     """
     global _chunk_mib

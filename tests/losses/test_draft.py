@@ -114,3 +114,11 @@ def test_a_hopeless_draft_gives_a_finite_loss() -> None:
     assert loss.isfinite()
     assert all(g.isfinite().all() for g in gradients)
     assert loss > transducer_loss(*batch.arguments())
+
+
+def test_draft_without_labels() -> None:
+    """No labels leave one path, which any draft keeps."""
+    batch = make_batch([1, 4], [0, 0])
+    exact = transducer_loss(*batch.arguments(), implementation="naive")
+    actual = transducer_loss(*batch.arguments(), draft=sampled(batch, 2), min_occupancy=0.9)
+    torch.testing.assert_close(actual, exact)
