@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
@@ -15,6 +18,9 @@ from typing import Any, NoReturn, TypeVar
 import tyro
 
 C = TypeVar("C")
+
+_FRAME = re.compile("[╭╮╰╯│─━]+")
+_RULE = re.compile("^[│ ]*─{3,}[ │]*$", flags=re.MULTILINE)
 
 
 def run(main: Callable[[], None]) -> NoReturn:
@@ -46,20 +52,40 @@ def choose_variant(variants: dict[str, C], *, base: C, description: str) -> C:
         base: what `--help` describes each variant against.
         description: of the program.
     """
-    return tyro.extras.overridable_config_cli(
-        {name: (_differences(base, config), config) for name, config in variants.items()},
-        description=description,
+    described = {name: (_differences(base, config), config) for name, config in variants.items()}
+    return in_one_sentence(
+        lambda: tyro.extras.overridable_config_cli(described, description=description)
     )
 
 
 def parse(default: C, *, description: str) -> C:
     """Read `--field value …` from the command line."""
-    return tyro.cli(type(default), default=default, description=description)
+    return in_one_sentence(
+        lambda: tyro.cli(type(default), default=default, description=description)
+    )
 
 
-def parse_class(cls: type[C], *, description: str) -> C:
-    """Read the fields of a dataclass from the command line; those without default are required."""
-    return tyro.cli(cls, description=description)
+def in_one_sentence(parse_arguments: Callable[[], C]) -> C:
+    """Call a parser of tyro's; where the command line is wrong, say why without tyro's box.
+
+    Raises:
+        ValueError: where the command line is wrong.
+    """
+    messages = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(messages):
+            return parse_arguments()
+    except SystemExit as stop:
+        if stop.code in (0, None):  # --help
+            raise
+        raise ValueError(_gist(messages.getvalue())) from None
+
+
+def _gist(boxed: str) -> str:
+    """Tyro's message without the frame and the hints below its first rule."""
+    lines = [_FRAME.sub("", line).strip() for line in _RULE.split(boxed, 1)[0].splitlines()[1:]]
+    gist = " ".join(line for line in lines if line) or "wrong arguments"
+    return f"{gist} (--help explains)"
 
 
 def _differences(base: object, config: object) -> str:

@@ -37,6 +37,8 @@ class DataConfig:
     """Train on the speed-perturbed copies too, where the manifest has them."""
     num_buckets: int = 20
     """Buckets of similar duration that batches are drawn from."""
+    curriculum_seconds: tuple[float, ...] = ()
+    """Longest utterance in the first epochs, a figure for each; later epochs take all."""
     num_workers: int = 2
     """Processes that load batches, in each training process."""
     max_rejected_percent: float = 1.0

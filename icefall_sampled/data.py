@@ -236,6 +236,14 @@ def epoch_batches(
         rank: this process of `world_size`.
         world_size: processes; each gets the same number of batches.
     """
+    if epoch < len(config.curriculum_seconds):
+        longest = config.curriculum_seconds[epoch]
+        cuts = CutSet.from_cuts([cut for cut in cuts if cut.duration <= longest])
+        if not cuts:
+            raise ValueError(
+                f"data.curriculum_seconds is {config.curriculum_seconds}, epoch {epoch} must "
+                f"have an utterance of at most {longest} s"
+            )
     num_buckets = min(config.num_buckets, len(cuts) // 4)
     sampler = BucketingSampler(
         cuts,

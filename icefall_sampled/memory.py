@@ -11,16 +11,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from icefall_sampled import cli
 from icefall_sampled.config import Config, SamplingConfig, from_json
 from icefall_sampled.data import Batch, Utterances, read_cuts, usable_cuts
 from icefall_sampled.modeling import Transducer
+from icefall_sampled.script import run_script
 from icefall_sampled.tokens import load_tokens
 from icefall_sampled.training import checkpoint
 from icefall_sampled.training.optimizer import make_optimizer
@@ -69,28 +69,23 @@ def training_step_mib(model: Transducer, batch: Batch) -> float:
     return peak_allocated_mib(step, device)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """Which run, and how large a batch."""
-
-    exp_dir: Path
-    """Folder of a training run; its newest checkpoint says model and data."""
-    max_duration_seconds: float = 0.0
-    """Speech in the batch; 0 takes that of training. The longest utterances are taken."""
-
-
-def measure(arguments: Arguments) -> dict[str, float]:
+def measure(exp_dir: Path, *, max_duration_seconds: float = 0.0) -> dict[str, float]:
     """Peak MiB of a training step by softmax, on the same batch; also written to memory.json.
+
+    Args:
+        exp_dir: folder of a training run; its newest checkpoint says model and data.
+        max_duration_seconds: speech in the batch, which the longest utterances fill; 0 takes
+            that of training.
 
     Raises:
         ValueError: where there is no checkpoint or no data.
     """
-    paths = checkpoint.find(arguments.exp_dir)
+    paths = checkpoint.find(exp_dir)
     if not paths:
-        raise ValueError(f"exp_dir is {arguments.exp_dir}, there is no checkpoint in it")
+        raise ValueError(f"exp_dir is {exp_dir}, there is no checkpoint in it")
     config = from_json(Config, checkpoint.load(paths[-1])["config"])
     tokens = load_tokens(config.data.lang_dir)
-    batch = _longest(config, arguments.max_duration_seconds or config.data.max_duration_seconds)
+    batch = _longest(config, max_duration_seconds or config.data.max_duration_seconds)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     full = SamplingConfig(strategy="none", distribution="uniform")
     rows = {"full": full} if config.sampling.strategy == "none" else {
@@ -102,7 +97,7 @@ def measure(arguments: Arguments) -> dict[str, float]:
         )
         for name, sampling in rows.items()
     }
-    (arguments.exp_dir / "memory.json").write_text(json.dumps(result))
+    (exp_dir / "memory.json").write_text(json.dumps(result))
     return result
 
 
@@ -116,12 +111,16 @@ def _longest(config: Config, seconds: float) -> Batch:
     return Utterances(tokens)[longest[:count]]  # type: ignore[index]
 
 
-def main() -> None:
-    """Read the command line, measure, print."""
-    arguments = cli.parse_class(Arguments, description=__doc__ or "")
-    for name, mib in measure(arguments).items():
+def main(*, exp_dir: Path, max_duration_seconds: float = 0.0) -> None:
+    """Measure the memory of a training step with the sampled and with the full softmax.
+
+    Args:
+        exp_dir: folder of a training run.
+        max_duration_seconds: speech in the batch; 0 takes that of training.
+    """
+    for name, mib in measure(exp_dir, max_duration_seconds=max_duration_seconds).items():
         print(f"{name} softmax: {mib:.1f} MiB at the peak of a training step")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_script(main)

@@ -12,19 +12,13 @@ draw a box around it.
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import io
-import re
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import tyro
 
 from icefall_sampled import cli
-
-_FRAME = re.compile("[╭╮╰╯│─━]+")
-_RULE = re.compile("^[│ ]*─{3,}[ │]*$", flags=re.MULTILINE)
 
 
 def run_script(main: Callable[..., None], *, args: Sequence[str] | None = None) -> NoReturn:
@@ -45,19 +39,4 @@ def parse_call(
     def deferred(*positional: object, **named: object) -> Callable[[], None]:
         return functools.partial(main, *positional, **named)
 
-    messages = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(messages):
-            call: Callable[[], None] = tyro.cli(deferred, args=args)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        raise ValueError(_one_sentence(messages.getvalue())) from None
-    return call
-
-
-def _one_sentence(boxed: str) -> str:
-    """The gist of tyro's message, without the frame and the hints below its first rule."""
-    lines = [_FRAME.sub("", line).strip() for line in _RULE.split(boxed, 1)[0].splitlines()[1:]]
-    gist = " ".join(line for line in lines if line) or "wrong arguments"
-    return f"{gist} (--help explains)"
+    return cli.in_one_sentence(lambda: tyro.cli(deferred, args=args))

@@ -13,28 +13,14 @@ import json
 import platform
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 
-from icefall_sampled import cli
 from icefall_sampled.config import Config, from_json
+from icefall_sampled.script import run_script
 from icefall_sampled.training import checkpoint
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """Which runs, and where the table goes."""
-
-    exp_dirs: tyro.conf.Positional[tuple[Path, ...]]
-    """Folders of training runs, a row for each decoding of each test set."""
-    header: Path | None = None
-    """Text that the table follows in the output file."""
-    output: Path | None = None
-    """Markdown file to write; none prints only."""
 
 
 def rows_of(exp_dir: Path) -> list[list[str]]:
@@ -94,6 +80,8 @@ def report(exp_dirs: tuple[Path, ...]) -> str:
     Raises:
         ValueError: where a folder holds no training run.
     """
+    if not exp_dirs:
+        raise ValueError("exp_dirs is empty, it must name at least one run's exp_dir")
     for exp_dir in exp_dirs:
         if not checkpoint.find(exp_dir):
             raise ValueError(f"{exp_dir} holds no checkpoint, it must be a run's exp_dir")
@@ -105,15 +93,23 @@ def report(exp_dirs: tuple[Path, ...]) -> str:
     return table(header, rows) + "\n\n" + machine()
 
 
-def main() -> None:
-    """Read the command line, print, and write the file."""
-    arguments = cli.parse_class(Arguments, description=__doc__ or "")
-    text = report(arguments.exp_dirs)
+def main(
+    *exp_dirs: Path,
+    header: Path | None = None,
+    output: Path | None = None,
+) -> None:
+    """Print a table of results from the files that training, decoding and measuring wrote.
+
+    Args:
+        exp_dirs: folders of training runs; a row for each decoding of each test set.
+        header: text that the table follows in the output file.
+        output: Markdown file to write as well.
+    """
+    text = report(exp_dirs)
     sys.stdout.write(text + "\n")
-    if arguments.output is not None:
-        header = arguments.header.read_text() + "\n" if arguments.header else ""
-        arguments.output.write_text(header + text + "\n")
+    if output is not None:
+        output.write_text((header.read_text() + "\n" if header else "") + text + "\n")
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    run_script(main)

@@ -93,10 +93,11 @@ def test_wrong_arguments_exit_with_2(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
-        choose(monkeypatch, *arguments)
+        cli.run(lambda: print(choose(monkeypatch, *arguments)))
     assert caught.value.code == 2
     said = capsys.readouterr().err
-    assert "Traceback" not in said
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
     for word in arguments[1:2]:
         assert word.removeprefix("--") in said
 

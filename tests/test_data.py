@@ -212,6 +212,18 @@ def test_skipping_gives_the_same_remaining_batches(
         assert [batch.ids for batch in rest] == whole[skip:]
 
 
+def test_the_curriculum_begins_with_short_utterances(cuts: CutSet, tokens: TokenTable) -> None:
+    durations = {cut.id: cut.duration for cut in cuts}
+    shorter, longer = sorted(durations.values())[9], sorted(durations.values())[19]
+    config = replace(CONFIG, curriculum_seconds=(shorter, longer))
+    for epoch, longest in enumerate((shorter, longer, float("inf"))):
+        batches = epoch_batches(cuts, tokens, config, seed=1, epoch=epoch)
+        seen = {utterance_id for batch in batches for utterance_id in batch.ids}
+        assert seen == {name for name, d in durations.items() if d <= longest}
+    with pytest.raises(ValueError, match=r"data.curriculum_seconds is \(0.01,\)"):
+        epoch_batches(cuts, tokens, replace(CONFIG, curriculum_seconds=(0.01,)), seed=1, epoch=0)
+
+
 @pytest.mark.parametrize("world_size", [2, 3])
 def test_ranks_get_equally_many_disjoint_batches(
     cuts: CutSet, tokens: TokenTable, world_size: int

@@ -90,17 +90,11 @@ def transducer_loss(
     targets, encoder_lengths, target_lengths = (
         x.to(device) for x in (targets, encoder_lengths, target_lengths)
     )
-    check_batch("encoder_out", encoder_out, weight, bias, targets, encoder_lengths, target_lengths)
-    _check_predictor(predictor_out, encoder_out, targets)
-    more = []
-    for name, classes in (("vocabulary", vocabulary), ("draft", draft)):
-        if classes is not None:
-            more += vocabulary_checks(name, classes, targets, target_lengths, weight.shape[0])
-    check_values(weight, bias, targets, encoder_lengths, target_lengths, encoder_out.shape[1], more)
     tensors = (
         *(encoder_out, predictor_out, weight, bias),
         *(targets, encoder_lengths, target_lengths),
     )
+    _check(*tensors, vocabulary=vocabulary, draft=draft)
     if implementation == "naive":
         total = naive_log_likelihood(*tensors, vocabulary=vocabulary, activation=activation)
     else:
@@ -114,7 +108,20 @@ def transducer_loss(
     return reduce_loss(-total, reduction)
 
 
-def _check_predictor(predictor_out: Tensor, encoder_out: Tensor, targets: Tensor) -> None:
+def _check(
+    encoder_out: Tensor,
+    predictor_out: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+    *,
+    vocabulary: SampledVocabulary | None,
+    draft: SampledVocabulary | None,
+) -> None:
+    """Shapes first, then values, with one synchronisation."""
+    check_batch("encoder_out", encoder_out, weight, bias, targets, encoder_lengths, target_lengths)
     expected = (targets.shape[0], targets.shape[1] + 1, encoder_out.shape[2])
     if tuple(predictor_out.shape) != expected:
         raise ValueError(
@@ -122,3 +129,8 @@ def _check_predictor(predictor_out: Tensor, encoder_out: Tensor, targets: Tensor
         )
     if not predictor_out.is_floating_point():
         raise ValueError(f"predictor_out must be floating point, was {predictor_out.dtype}")
+    more = []
+    for name, classes in (("vocabulary", vocabulary), ("draft", draft)):
+        if classes is not None:
+            more += vocabulary_checks(name, classes, targets, target_lengths, weight.shape[0])
+    check_values(weight, bias, targets, encoder_lengths, target_lengths, encoder_out.shape[1], more)

@@ -20,7 +20,7 @@ RECIPE = Path(__file__).resolve().parent.parent
 
 def main() -> None:
     """Read the command line, decode, and print one line a set."""
-    config = cli.parse(DecodeConfig(exp_dir=RECIPE / "exp"), description=__doc__ or "")
+    config = cli.parse(DecodeConfig(exp_dir=RECIPE / "exp/example_ctc"), description=__doc__ or "")
     sets = {
         name: RECIPE / f"data/fbank/asterisk_cuts_{name}.jsonl.gz"
         for name in ("dev", "test-announce", "test-unseen")

@@ -106,7 +106,7 @@ def variants() -> dict[str, Config]:
         named[f"example_{name}"] = replace(
             base(), sampling=from_intermediate, ctc=auxiliaries()[f"_{name}"]
         )
-    return named
+    return {name: replace(c, exp_dir=RECIPE / "exp" / name) for name, c in named.items()}
 
 
 def main() -> None:
