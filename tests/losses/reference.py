@@ -142,6 +142,7 @@ def loss_and_gradients(batch: Batch, **options: object) -> list[Tensor]:
 def relative_error(actual: list[Tensor], expected: list[Tensor]) -> float:
     """The largest over the loss and its gradients, NaN in the padding aside."""
     pairs = [
-        (torch.nan_to_num(a.detach().double()), e) for a, e in zip(actual, expected, strict=True)
+        (torch.nan_to_num(a.detach().double()), e.detach())
+        for a, e in zip(actual, expected, strict=True)
     ]
     return max(float((a - e).norm() / e.norm()) for a, e in pairs)
