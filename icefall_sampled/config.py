@@ -6,15 +6,11 @@ checkpoint, so that decoding needs no architecture flags. Units are in the names
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import types
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +146,11 @@ class LossConfig:
 
     implementation: Literal["auto", "fused", "naive"] = "auto"
     """See `icefall_sampled.losses.transducer_loss`."""
+    min_occupancy: float = 1e-6
+    """Lattice nodes whose posterior is at most this are left out of backward."""
+    draft_negatives: int = 0
+    """Classes besides the labels in a draft pass that finds the nodes worth computing at all,
+    taken from the mean CTC posterior; 0 for no draft."""
     ctc_only_steps: int = 0
     """First steps that train the CTC losses alone, a cheap start for the encoder."""
 
@@ -241,6 +242,9 @@ class Config:
             ("loss.ctc_only_steps", self.loss.ctc_only_steps,
              self.loss.ctc_only_steps <= 0 or ctc.joint_weight > 0 or bool(layers),
              "0 where there is no CTC loss"),
+            ("loss.draft_negatives", self.loss.draft_negatives,
+             self.loss.draft_negatives <= 0 or ctc.joint_weight > 0 or bool(layers),
+             "0 where there is no CTC loss"),
             ("data.max_duration_seconds", self.data.max_duration_seconds,
              self.data.max_duration_seconds >= self.data.max_utterance_seconds,
              f"at least data.max_utterance_seconds ({self.data.max_utterance_seconds})"),
@@ -257,8 +261,10 @@ class Config:
 
 _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("at least 0", lambda x: x >= 0,
-     "ctc.joint_weight ctc.intermediate_weight data.num_workers training.threads"),
-    ("at least 0 and below 1", lambda x: 0 <= x < 1, "encoder.dropout predictor.dropout"),
+     "ctc.joint_weight ctc.intermediate_weight data.num_workers training.threads "
+     "loss.draft_negatives"),
+    ("at least 0 and below 1", lambda x: 0 <= x < 1,
+     "encoder.dropout predictor.dropout loss.min_occupancy"),
     ("positive", lambda x: x > 0,
      "encoder.subsampling_channels encoder.num_layers encoder.width encoder.num_heads "
      "encoder.feedforward_width encoder.kernel_frames predictor.embedding_width "
@@ -267,36 +273,3 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
      "optimizer.clip_norm training.max_steps training.log_every_steps "
      "training.checkpoint_every_steps training.keep_checkpoints"),
 )  # fmt: skip
-D = TypeVar("D")
-
-
-def to_json(config: object) -> str:
-    """A dataclass of this file as JSON text."""
-    return json.dumps(dataclasses.asdict(config), default=str, indent=2)  # type: ignore[call-overload]
-
-
-def from_json(cls: type[D], text: str) -> D:
-    """The dataclass back from `to_json`'s text.
-
-    Raises:
-        ValueError: where the text is not JSON, or names a field that `cls` does not have.
-    """
-    return typing.cast(D, _build(cls, json.loads(text), cls.__name__))
-
-
-def _build(kind: Any, value: Any, name: str) -> Any:
-    """Turn plain JSON values into what the annotation `kind` asks for."""
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, dict):
-            raise ValueError(f"{name} is {value!r}, it must be an object with fields")
-        hints = typing.get_type_hints(kind)
-        unknown = sorted(set(value) - set(hints))
-        if unknown:
-            raise ValueError(f"{name} has no field {unknown[0]!r}; known: {', '.join(hints)}")
-        make = typing.cast(Any, kind)
-        return make(**{k: _build(hints[k], v, f"{name}.{k}") for k, v in value.items()})
-    if kind is Path:
-        return Path(value)
-    if isinstance(kind, types.GenericAlias) and typing.get_origin(kind) is tuple:
-        return tuple(value)
-    return value

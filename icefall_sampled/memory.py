@@ -17,7 +17,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from icefall_sampled.config import Config, SamplingConfig, from_json
+from icefall_sampled.config import Config, SamplingConfig
+from icefall_sampled.config_json import from_json
 from icefall_sampled.data import Batch, Utterances, read_cuts, usable_cuts
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.script import run_script
@@ -87,18 +88,29 @@ def measure(exp_dir: Path, *, max_duration_seconds: float = 0.0) -> dict[str, fl
     tokens = load_tokens(config.data.lang_dir)
     batch = _longest(config, max_duration_seconds or config.data.max_duration_seconds)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    full = SamplingConfig(strategy="none", distribution="uniform")
-    rows = {"full": full} if config.sampling.strategy == "none" else {
-        "sampled": config.sampling, "full": full
-    }  # fmt: skip
     result = {
-        name: training_step_mib(
-            Transducer(replace(config, sampling=sampling), tokens.vocab_size).to(device), batch
-        )
-        for name, sampling in rows.items()
+        name: training_step_mib(Transducer(variant, tokens.vocab_size).to(device), batch)
+        for name, variant in _softmaxes(config).items()
     }
     (exp_dir / "memory.json").write_text(json.dumps(result))
     return result
+
+
+def _softmaxes(config: Config) -> dict[str, Config]:
+    """The config with each softmax: logits stored as in the paper, or recomputed in chunks."""
+    full = SamplingConfig(strategy="none", distribution="uniform")
+    rows = {"full": full}
+    if config.sampling.strategy != "none":
+        rows["sampled"] = config.sampling
+    losses = {
+        "stored": replace(config.loss, implementation="naive"),
+        "fused": replace(config.loss, implementation="fused"),
+    }
+    return {
+        f"{name}, {how}": replace(config, sampling=sampling, loss=loss)
+        for how, loss in losses.items()
+        for name, sampling in rows.items()
+    }
 
 
 def _longest(config: Config, seconds: float) -> Batch:
@@ -119,7 +131,7 @@ def main(*, exp_dir: Path, max_duration_seconds: float = 0.0) -> None:
         max_duration_seconds: speech in the batch; 0 takes that of training.
     """
     for name, mib in measure(exp_dir, max_duration_seconds=max_duration_seconds).items():
-        print(f"{name} softmax: {mib:.1f} MiB at the peak of a training step")
+        print(f"{mib:8.1f} MiB at the peak of a training step: {name} softmax")
 
 
 if __name__ == "__main__":

@@ -18,9 +18,12 @@ from typing import Any
 
 import torch
 
-from icefall_sampled.config import Config, from_json
+from icefall_sampled.config import Config
+from icefall_sampled.config_json import from_json
 from icefall_sampled.script import run_script
 from icefall_sampled.training import checkpoint
+
+MEMORY = ("full, stored", "sampled, stored", "full, fused", "sampled, fused")
 
 
 def rows_of(exp_dir: Path) -> list[list[str]]:
@@ -31,7 +34,7 @@ def rows_of(exp_dir: Path) -> list[list[str]]:
     memory: dict[str, float] = {}
     if (exp_dir / "memory.json").is_file():
         memory = json.loads((exp_dir / "memory.json").read_text())
-    step_mib = [f"{memory[k]:.1f}" if k in memory else "-" for k in ("sampled", "full")]
+    step_mib = [f"{memory[k]:.1f}" if k in memory else "-" for k in MEMORY]
     rows = []
     for path in sorted(exp_dir.glob("*/scores-*.json")):
         settings = path.stem.removeprefix("scores-")
@@ -87,7 +90,7 @@ def report(exp_dirs: tuple[Path, ...]) -> str:
             raise ValueError(f"{exp_dir} holds no checkpoint, it must be a run's exp_dir")
     header = [
         "variant", "classes", "set", "decoding", "WER %", "CER %", "real-time factor",
-        "MiB of a step, sampled", "MiB of a step, full softmax",
+        *(f"step MiB: {softmax}" for softmax in MEMORY),
     ]  # fmt: skip
     rows = [row for exp_dir in exp_dirs for row in rows_of(exp_dir)]
     return table(header, rows) + "\n\n" + machine()

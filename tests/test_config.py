@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from icefall_sampled.config import Config, DataConfig, EncoderConfig, from_json, to_json
+from icefall_sampled.config import Config, DataConfig, EncoderConfig
+from icefall_sampled.config_json import from_json, to_json
 from tests.support.recipes import asterisk_train
 from tests.support.tiny import changed, tiny_config
 

@@ -14,7 +14,8 @@ from lhotse import CutSet
 from tqdm import tqdm
 
 from icefall_sampled import scoring
-from icefall_sampled.config import Config, from_json
+from icefall_sampled.config import Config
+from icefall_sampled.config_json import from_json
 from icefall_sampled.data import Batch, input_frames, ordered_batches, read_cuts
 from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis

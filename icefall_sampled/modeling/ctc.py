@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from icefall_sampled.losses.posterior_product import posterior_product
+
 
 class CtcHead(nn.Module):
     """Output layer (V, D) of CTC and, for SC-CTC, the way back from posteriors to the encoder.
@@ -22,10 +24,14 @@ class CtcHead(nn.Module):
         """(N, T, D) -> (N, T, V), in nats."""
         return torch.log_softmax(self.output(hidden).float(), dim=-1)
 
-    def condition(self, hidden: Tensor) -> Tensor:
-        """(N, T, D) -> (N, T, D): the hidden vectors plus a linear map of their posteriors."""
+    def condition(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """(N, T, D), (N,) -> (N, T, D): hidden vectors plus a linear map of their posteriors.
+
+        No (N, T, V) tensor is stored; frames beyond the lengths get the map's bias alone.
+        """
         if self.feedback is None:
             return hidden
-        posterior = self.log_probs(hidden).exp().to(hidden.dtype)
-        conditioned: Tensor = hidden + self.feedback(posterior)
-        return conditioned
+        back = posterior_product(
+            hidden, self.output.weight, self.output.bias, self.feedback.weight.t(), lengths
+        )
+        return hidden + back + self.feedback.bias

@@ -16,6 +16,7 @@ from icefall_sampled.modeling.predictor import make_predictor
 from icefall_sampled.modeling.subsampling import padding_mask
 from icefall_sampled.sampling import (
     SampledVocabulary,
+    likely_vocabulary,
     max_positives,
     mean_posterior,
     sample_vocabulary,
@@ -76,7 +77,7 @@ class Transducer(nn.Module):
         def tap(x: Tensor, lengths: Tensor) -> Tensor:
             assert self.ctc is not None
             taps.append(x)
-            return self.ctc.condition(x)
+            return self.ctc.condition(x, lengths)
 
         out, lengths = self.encoder(features, lengths, tap=tap)
         return Encoded(out, lengths, taps)
@@ -129,7 +130,7 @@ class Transducer(nn.Module):
             total = total + self._untouched()
             return Losses(total=total, ctc=ctc, interctc=interctc)
         vocabulary, widened = self._sample(posterior, targets, target_lengths)
-        transducer = self._transducer_loss(encoded, targets, target_lengths, vocabulary)
+        transducer = self._transducer_loss(encoded, targets, target_lengths, vocabulary, posterior)
         return Losses(
             total=total + transducer,
             transducer=transducer,
@@ -145,25 +146,34 @@ class Transducer(nn.Module):
         """Joint CTC, mean Intermediate CTC, and the (N, V) posterior that sampling asks for."""
         if self.ctc is None:
             return None, None, None
-        wanted = self.config.sampling.distribution
+        layer = self.ctc.output
 
         def head(hidden: Tensor, wants_posterior: bool) -> tuple[Tensor, Tensor | None]:
-            assert self.ctc is not None
-            output = self.ctc.output
-            loss, posterior = ctc_loss(
-                hidden, output.weight, output.bias, targets, encoded.lengths, target_lengths,
-                return_mean_posterior=True,
-            )  # fmt: skip
-            return loss, posterior if wants_posterior else None
+            arguments = (hidden, layer.weight, layer.bias, targets, encoded.lengths, target_lengths)
+            if wants_posterior:  # it costs a pass of its own where V is large
+                return ctc_loss(*arguments, return_mean_posterior=True)
+            return ctc_loss(*arguments), None
 
         joint, interctc, posterior = None, None, None
+        source = self._posterior_source()
         if self.config.ctc.joint_weight > 0:
-            joint, posterior = head(encoded.out, wanted == "ctc")
+            joint, posterior = head(encoded.out, source == "ctc")
         if encoded.taps:
-            heads = [head(hidden, wanted == "interctc") for hidden in encoded.taps]
-            interctc = torch.stack([loss for loss, _ in heads]).mean()
-            posterior = heads[-1][1] if wanted == "interctc" else posterior
+            *earlier, last = encoded.taps
+            last_loss, last_posterior = head(last, source == "interctc")
+            heads = [head(hidden, False)[0] for hidden in earlier]
+            interctc = torch.stack([*heads, last_loss]).mean()
+            posterior = last_posterior if source == "interctc" else posterior
         return joint, interctc, posterior
+
+    def _posterior_source(self) -> str:
+        """The head whose posterior sampling or the draft needs: "ctc", "interctc" or "none"."""
+        config = self.config
+        if config.sampling.strategy != "none" and config.sampling.distribution != "uniform":
+            return config.sampling.distribution
+        if config.loss.draft_negatives:
+            return "ctc" if config.ctc.joint_weight > 0 else "interctc"
+        return "none"
 
     def _sample(
         self, posterior: Tensor | None, targets: Tensor, target_lengths: Tensor
@@ -179,7 +189,7 @@ class Transducer(nn.Module):
             vocab_size=self.vocab_size,
             num_sampled=max(config.num_sampled, needed),
             strategy=config.strategy,
-            probs=None if posterior is None else posterior.detach(),
+            probs=None if config.distribution == "uniform" else posterior,
         )
         return vocabulary, needed > config.num_sampled
 
@@ -189,8 +199,15 @@ class Transducer(nn.Module):
         targets: Tensor,
         target_lengths: Tensor,
         vocabulary: SampledVocabulary | None,
+        posterior: Tensor | None,
     ) -> Tensor:
-        output = self.joiner.output
+        config, output = self.config.loss, self.joiner.output
+        draft = None
+        if config.draft_negatives:
+            assert posterior is not None
+            draft = likely_vocabulary(
+                targets, target_lengths, posterior.detach(), num_negatives=config.draft_negatives
+            )
         return transducer_loss(
             self.joiner.encoder_projection(encoded.out),
             self.predict(targets, target_lengths),
@@ -201,7 +218,9 @@ class Transducer(nn.Module):
             target_lengths,
             vocabulary=vocabulary,
             activation=self.config.joiner.activation,
-            implementation=self.config.loss.implementation,
+            draft=draft,
+            min_occupancy=config.min_occupancy,
+            implementation=config.implementation,
         )
 
     def _untouched(self) -> Tensor:

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import torch
 
-from icefall_sampled.config import Config, from_json, to_json
+from icefall_sampled.config import Config
+from icefall_sampled.config_json import from_json, to_json
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.tokens import TokenTable
 from icefall_sampled.training import checkpoint

@@ -1,0 +1,44 @@
+"""Configurations as JSON text, the form in which a checkpoint holds its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any, TypeVar
+
+D = TypeVar("D")
+
+
+def to_json(config: object) -> str:
+    """A dataclass of this file as JSON text."""
+    return json.dumps(dataclasses.asdict(config), default=str, indent=2)  # type: ignore[call-overload]
+
+
+def from_json(cls: type[D], text: str) -> D:
+    """The dataclass back from `to_json`'s text.
+
+    Raises:
+        ValueError: where the text is not JSON, or names a field that `cls` does not have.
+    """
+    return typing.cast(D, _build(cls, json.loads(text), cls.__name__))
+
+
+def _build(kind: Any, value: Any, name: str) -> Any:
+    """Turn plain JSON values into what the annotation `kind` asks for."""
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} is {value!r}, it must be an object with fields")
+        hints = typing.get_type_hints(kind)
+        unknown = sorted(set(value) - set(hints))
+        if unknown:
+            raise ValueError(f"{name} has no field {unknown[0]!r}; known: {', '.join(hints)}")
+        make = typing.cast(Any, kind)
+        return make(**{k: _build(hints[k], v, f"{name}.{k}") for k, v in value.items()})
+    if kind is Path:
+        return Path(value)
+    if isinstance(kind, types.GenericAlias) and typing.get_origin(kind) is tuple:
+        return tuple(value)
+    return value
