@@ -6,6 +6,7 @@ left out and reported by id; `Rejects` counts them and stops the run when they a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -28,6 +29,8 @@ from icefall_sampled.rejects import Rejects
 from icefall_sampled.tokens import TokenTable
 
 NUM_MEL_BINS = 80
+
+_SPEED_SUFFIX = re.compile(r"_sp\d+(\.\d+)?$")  # what lhotse's perturb_speed appends to an id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,11 @@ def read_cuts(path: Path, *, argument: str) -> CutSet:
     return cuts
 
 
+def is_speed_perturbed(cut_id: str) -> bool:
+    """Whether lhotse made this cut by changing the speed of another: `utt-1_sp1.1`."""
+    return _SPEED_SUFFIX.search(cut_id) is not None
+
+
 def why_unusable(cut: Cut, tokens: TokenTable, *, subsampling: int) -> str | None:
     """The reason why an utterance cannot be trained on or scored, None where it can be."""
     text = " ".join(s.text or "" for s in cut.supervisions).strip()
@@ -107,8 +115,7 @@ def usable_cuts(
     """
     chosen, reasons, total = [], [], 0
     for cut in tqdm(cuts, desc="checking utterances", unit="cut", disable=quiet, leave=False):
-        perturbed = "_sp" in cut.id
-        if perturbed and not config.speed_perturbed:
+        if is_speed_perturbed(cut.id) and not config.speed_perturbed:
             continue
         if not config.min_utterance_seconds <= cut.duration <= config.max_utterance_seconds:
             continue

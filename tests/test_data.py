@@ -18,6 +18,7 @@ from icefall_sampled.config import DataConfig
 from icefall_sampled.data import (
     Utterances,
     epoch_batches,
+    is_speed_perturbed,
     ordered_batches,
     read_cuts,
     usable_cuts,
@@ -99,6 +100,17 @@ def test_more_than_one_percent_stops_with_the_option_named(
         match=r"1 of 41 .* more than the 1 % .*silent: empty.*--data.max-rejected-percent",
     ):
         usable_cuts(everything, tokens, CONFIG, subsampling=4, quiet=True)
+
+
+def test_speed_perturbed_is_what_lhotse_made_so() -> None:
+    for name in ("utt_spk1_3", "a_sp", "a_sp0.9-1", "a_spk3", "sp0.9", "a_sp1.", "a"):
+        assert not is_speed_perturbed(name)
+    audio = MonoCut(
+        "utt_spk1_3", 0, 1.0, 0, recording=Recording("r", [], 16000, 16000, duration=1.0)
+    )
+    for factor in (0.9, 1.1, 2):
+        assert is_speed_perturbed(audio.perturb_speed(factor).id)
+    assert not is_speed_perturbed(audio.id)
 
 
 def test_speed_perturbed_copies_are_used_where_wanted(tokens: TokenTable, cuts: CutSet) -> None:
