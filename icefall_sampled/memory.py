@@ -17,13 +17,13 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from icefall_sampled import checkpoint
 from icefall_sampled.config import Config, SamplingConfig
 from icefall_sampled.config_json import from_json
 from icefall_sampled.data import Batch, Utterances, read_cuts, usable_cuts
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.script import run_script
 from icefall_sampled.tokens import load_tokens
-from icefall_sampled.training import checkpoint
 from icefall_sampled.training.optimizer import make_optimizer
 
 logger = logging.getLogger(__name__)

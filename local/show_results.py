@@ -18,10 +18,10 @@ from typing import Any
 
 import torch
 
+from icefall_sampled import checkpoint
 from icefall_sampled.config import Config
 from icefall_sampled.config_json import from_json
 from icefall_sampled.script import run_script
-from icefall_sampled.training import checkpoint
 
 MEMORY = ("full, stored", "sampled, stored", "full, fused", "sampled, fused")
 

@@ -13,7 +13,8 @@ import torch
 from lhotse import CutSet
 from tqdm import tqdm
 
-from icefall_sampled import scoring
+from icefall_sampled import checkpoint, scoring
+from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config
 from icefall_sampled.config_json import from_json
 from icefall_sampled.data import Batch, input_frames, ordered_batches, read_cuts
@@ -25,8 +26,6 @@ from icefall_sampled.rejects import Rejects
 from icefall_sampled.sampling import top_k
 from icefall_sampled.scoring import ErrorCounts, Result
 from icefall_sampled.tokens import TokenTable, load_tokens
-from icefall_sampled.training import checkpoint
-from icefall_sampled.training.checkpoint import CheckpointError
 
 logger = logging.getLogger(__name__)
 

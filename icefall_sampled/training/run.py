@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import torch
 
+from icefall_sampled import checkpoint
+from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config
 from icefall_sampled.config_json import from_json, to_json
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.tokens import TokenTable
-from icefall_sampled.training import checkpoint
-from icefall_sampled.training.checkpoint import CheckpointError
 from icefall_sampled.training.distributed import World
 
 logger = logging.getLogger(__name__)

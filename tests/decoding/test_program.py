@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from icefall_sampled import checkpoint
+from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.decoding.program import DecodeConfig, decode, load_model
 from icefall_sampled.rejects import TooManyRejects
-from icefall_sampled.training import checkpoint, train
-from icefall_sampled.training.checkpoint import CheckpointError
+from icefall_sampled.training import train
 from tests.support.corpus import make_cut, make_cuts, write_corpus, write_cuts, write_tokens
 from tests.support.tiny import changed, tiny_config
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from icefall_sampled import cli
-from icefall_sampled.training import checkpoint, train
+from icefall_sampled import checkpoint, cli
+from icefall_sampled.training import train
 from tests.support.compare import differences
 from tests.support.corpus import LETTERS, write_corpus, write_tokens
 from tests.support.recipes import ASTERISK, asterisk_train, environment, run

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from icefall_sampled import checkpoint
 from icefall_sampled.data import epoch_batches, read_cuts
 from icefall_sampled.tokens import load_tokens
-from icefall_sampled.training import checkpoint
 from tests.support.compare import differences
 from tests.support.corpus import write_corpus
 from tests.support.recipes import ROOT, run

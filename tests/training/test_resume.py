@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from icefall_sampled import checkpoint
+from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config
-from icefall_sampled.training import checkpoint, train
-from icefall_sampled.training.checkpoint import CheckpointError
+from icefall_sampled.training import train
 from tests.support.compare import differences
 from tests.support.corpus import write_tokens
 from tests.support.stopping import stopping_after

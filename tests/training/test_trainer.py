@@ -13,10 +13,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from icefall_sampled import checkpoint
 from icefall_sampled.config import Config
 from icefall_sampled.modeling import Losses, Transducer
 from icefall_sampled.rejects import TooManyRejects
-from icefall_sampled.training import checkpoint, train
+from icefall_sampled.training import train
 from icefall_sampled.training.trainer import TrainingDiverged, seed_everything
 from tests.support.corpus import make_cut, make_cuts, write_corpus, write_cuts
 from tests.support.stopping import stopping_after

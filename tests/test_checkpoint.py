@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from icefall_sampled.training import checkpoint
-from icefall_sampled.training.checkpoint import CheckpointError
+from icefall_sampled import checkpoint
+from icefall_sampled.checkpoint import CheckpointError
 
 
 def state_of(value: float, *, step: int = 1, size: int = 4) -> dict[str, Any]:
