@@ -91,7 +91,8 @@ def _gist(boxed: str) -> str:
 def _differences(base: object, config: object) -> str:
     """The fields in which a config differs from another, as text."""
     was, now = _leaves(base), _leaves(config)
-    return ", ".join(f"{k} {now[k]}" for k in now if now[k] != was.get(k)) or "the default"
+    differing = [k for k in now if now[k] != was.get(k) and k != "exp_dir"]
+    return ", ".join(f"{k} {now[k]}" for k in differing) or "the default"
 
 
 def _leaves(config: Any, prefix: str = "") -> dict[str, object]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from icefall_sampled import checkpoint
 from icefall_sampled.config import Config
@@ -45,6 +46,17 @@ def rows_of(exp_dir: Path) -> list[list[str]]:
                  f"{score['real_time_factor']:.3f}", *step_mib]
             )  # fmt: skip
     return sorted(rows, key=lambda row: row[2])
+
+
+def curve(exp_dir: Path) -> str:
+    """How the greedy word error rate on dev fell while the run was trained."""
+    events = EventAccumulator(str(exp_dir / "tensorboard"))
+    events.Reload()
+    if "dev/wer_percent" not in events.Tags()["scalars"]:
+        return f"{exp_dir.name}: no transducer was validated."
+    points = events.Scalars("dev/wer_percent")
+    steps = ", ".join(f"{point.step}: {point.value:.1f}" for point in points)
+    return f"{exp_dir.name}, greedy WER % on dev by step: {steps}."
 
 
 def _rate(counts: dict[str, int]) -> str:
@@ -78,7 +90,7 @@ def machine() -> str:
 
 
 def report(exp_dirs: tuple[Path, ...]) -> str:
-    """The table and where it comes from.
+    """The table, the curves, and where they come from.
 
     Raises:
         ValueError: where a folder holds no training run.
@@ -93,7 +105,8 @@ def report(exp_dirs: tuple[Path, ...]) -> str:
         *(f"step MiB: {softmax}" for softmax in MEMORY),
     ]  # fmt: skip
     rows = [row for exp_dir in exp_dirs for row in rows_of(exp_dir)]
-    return table(header, rows) + "\n\n" + machine()
+    curves = [curve(exp_dir) for exp_dir in exp_dirs]
+    return "\n\n".join([table(header, rows), *curves, machine()])
 
 
 def main(

@@ -20,26 +20,22 @@ help_text="Usage: run.sh [--short] [OPTION VALUE]...
   --steps N           optimizer steps (the recipe's)
   --exp-dir DIR       where the model goes (exp/VARIANT)"
 
-short=false
-if [[ ${1:-} == --short ]]; then
-  short=true
-  shift
-fi
-environment='' variant=example_ctc steps='' exp_dir=''
+environment='' variant=example_ctc steps='' exp_dir='' short=false
+words=()
+for word in "$@"; do
+  if [[ $word == --short ]]; then short=true; else words+=("$word"); fi
+done
 # shellcheck disable=SC2034 # parse_options.sh reads it
 options="environment variant steps exp_dir"
-parse_options "$@"
+parse_options ${words[@]+"${words[@]}"}
 [[ -z $steps ]] || need_positive steps
 
-arguments=()
 if $short; then
+  steps=${steps:-500}
   exp_dir=${exp_dir:-exp/$variant-short}
-  arguments=(--training.max-steps "${steps:-400}" --loss.ctc-only-steps 150
-    --optimizer.warmup-steps 100 --training.checkpoint-every-steps 200)
   log "about 2 minutes of training on two cores; the errors will be many"
 else
   exp_dir=${exp_dir:-exp/$variant}
-  [[ -z $steps ]] || arguments=(--training.max-steps "$steps")
   log "on two cores: set-up 5 minutes (once), preparing 2, training 12, decoding 1"
 fi
 
@@ -48,10 +44,27 @@ export PATH=$venv/bin:$PATH
 # Threads that wait must not keep a core from those that work.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 
-./prepare.sh
-python sampled_transducer/train.py "$variant" --exp-dir "$exp_dir" "${arguments[@]}"
-test_sets=(--sets test-announce test-unseen)
-python sampled_transducer/decode.py --exp-dir "$exp_dir" "${test_sets[@]}"
-python sampled_transducer/decode.py --exp-dir "$exp_dir" "${test_sets[@]}" --ctc-top-k 100
+train=(sampled_transducer/train.py "$variant" --exp-dir "$exp_dir")
+# The phases of a shorter run keep their shares of it.
+[[ -z $steps ]] || train+=(--training.max-steps "$steps" --training.checkpoint-every-steps "$steps"
+  --optimizer.warmup-steps $(((steps + 3) / 4)))
+[[ -z $steps || $variant == *_noaux ]] || train+=(--loss.ctc-only-steps $((steps / 4)))
+# A misspelt variant is said before anything is prepared.
+usage=$(python sampled_transducer/train.py "$variant" --help)
+[[ ${usage%%$'\n'*} == *" $variant [-h]"* ]] ||
+  die "there is no variant '$variant' (sampled_transducer/train.py --help lists them)"
+
+prepare=() data_dir=data
+if [[ $variant == five_* ]]; then
+  prepare=(--langs all)
+  data_dir=data_all
+fi
+./prepare.sh ${prepare[@]+"${prepare[@]}"}
+python "${train[@]}"
+decode=(sampled_transducer/decode.py --exp-dir "$exp_dir" --data-dir "$data_dir"
+  --sets test-announce test-unseen)
+python "${decode[@]}"
+# The constraint needs a CTC head.
+[[ $variant == *_noaux ]] || python "${decode[@]}" --ctc-top-k 100
 python -m icefall_sampled.memory --exp-dir "$exp_dir"
 python "$root/local/show_results.py" "$exp_dir"

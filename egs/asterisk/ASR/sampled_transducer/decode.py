@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from icefall_sampled import cli
@@ -18,11 +19,21 @@ from icefall_sampled.decoding.program import DecodeConfig, decode
 RECIPE = Path(__file__).resolve().parent.parent
 
 
+@dataclass(frozen=True, kw_only=True)
+class Arguments(DecodeConfig):
+    """How to decode, and what."""
+
+    exp_dir: Path = RECIPE / "exp/example_ctc"
+    """Folder of the training run; results go into it."""
+    data_dir: Path = RECIPE / "data"
+    """What prepare.sh made: data for English, data_all for the five languages."""
+
+
 def main() -> None:
     """Read the command line, decode, and print one line a set."""
-    config = cli.parse(DecodeConfig(exp_dir=RECIPE / "exp/example_ctc"), description=__doc__ or "")
+    config = cli.parse(Arguments(), description=__doc__ or "")
     sets = {
-        name: RECIPE / f"data/fbank/asterisk_cuts_{name}.jsonl.gz"
+        name: config.data_dir / f"fbank/asterisk_cuts_{name}.jsonl.gz"
         for name in ("dev", "test-announce", "test-unseen")
     }
     for name, score in decode(config, sets).items():

@@ -10,7 +10,8 @@ starts with CTC alone, which brings the encoder to where the transducer's lattic
 is the paper's method (negatives for each utterance from its own joint CTC posterior), and the
 variant of the table that run.sh prints. A variant is named by its softmax, then by the auxiliary
 losses that it has besides joint CTC: `full` is the baseline, `full_scctc` the baseline with
-self-conditioned CTC, `full_noaux` the transducer alone (Tables 1 and 2 of the paper).
+self-conditioned CTC, `full_noaux` the transducer alone (Tables 1 and 2 of the paper). `five_` in
+front of a name is the same on all five languages, with 300 of 2,000 pieces in the softmax.
 The same command again continues an interrupted run.
 """
 
@@ -106,7 +107,19 @@ def variants() -> dict[str, Config]:
         named[f"example_{name}"] = replace(
             base(), sampling=from_intermediate, ctc=auxiliaries()[f"_{name}"]
         )
-    return {name: replace(c, exp_dir=RECIPE / "exp" / name) for name, c in named.items()}
+    named.update({f"five_{name}": five_languages(config) for name, config in named.items()})
+    return {name: replace(config, exp_dir=RECIPE / "exp" / name) for name, config in named.items()}
+
+
+def five_languages(config: Config) -> Config:
+    """The same variant on all five languages: 2,000 pieces, K = 300 (`prepare.sh --langs all`)."""
+    data = replace(
+        config.data,
+        train_cuts=RECIPE / "data_all/fbank/asterisk_cuts_train.jsonl.gz",
+        dev_cuts=RECIPE / "data_all/fbank/asterisk_cuts_dev.jsonl.gz",
+        lang_dir=RECIPE / "data_all/lang_bpe_2000",
+    )
+    return replace(config, data=data, sampling=replace(config.sampling, num_sampled=300))
 
 
 def main() -> None:
