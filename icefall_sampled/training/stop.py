@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType, TracebackType
 from typing import Any
@@ -10,10 +11,15 @@ from icefall_sampled.training.distributed import World
 
 
 class StopSignal:
-    """Remembers SIGINT and SIGTERM while the block runs; a second one stops at once."""
+    """Remembers SIGINT and SIGTERM while the block runs; a second one stops at once.
+
+    Not so under torchrun: it passes on the Ctrl-C that the terminal has sent to all its processes
+    already, and by itself kills what has not ended 30 s later.
+    """
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._patient = "TORCHELASTIC_RUN_ID" in os.environ
         self._seen = False
         self._previous: dict[signal.Signals, Any] = {}
 
@@ -32,7 +38,7 @@ class StopSignal:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._seen:
+        if self._seen and not self._patient:
             raise KeyboardInterrupt
         self._seen = True
 

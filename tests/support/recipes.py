@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -43,3 +46,21 @@ def run(*command: str | Path, timeout: float = 300.0) -> subprocess.CompletedPro
         [sys.executable, *map(str, command)],
         capture_output=True, text=True, env=environment(), timeout=timeout, check=False,
     )  # fmt: skip
+
+
+def interrupt(command: list[str | Path], *, when: Callable[[], object]) -> tuple[int, str]:
+    """Press Ctrl-C once `when` is true: SIGINT to the program and all processes it started.
+
+    Returns:
+        The exit code and what was said on standard error.
+    """
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)], env=environment(), text=True,
+        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    while process.poll() is None and not when():
+        time.sleep(0.01)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=300)
+    return process.returncode, said

@@ -12,10 +12,12 @@ from icefall_sampled.data import epoch_batches, read_cuts
 from icefall_sampled.tokens import load_tokens
 from tests.support.compare import differences
 from tests.support.corpus import write_corpus
-from tests.support.recipes import ROOT, run
-from tests.support.tiny import changed, tiny_config
+from tests.support.recipes import ROOT, interrupt, run
+from tests.support.tiny import changed, tiny_config, tiny_model
+from tests.support.two_processes import digest_of
 
 PROGRAM = ROOT / "tests/support/two_processes.py"
+TORCHRUN = ("-m", "icefall_sampled.torchrun", "--standalone", "--nproc_per_node", "2")
 MAX_STEPS = 7
 
 
@@ -37,8 +39,12 @@ def holed_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def train_two(corpus: Path, exp_dir: Path, *stop: int) -> list[dict[str, object]]:
-    done = run(PROGRAM, corpus, exp_dir, str(MAX_STEPS), *map(str, stop))
+    done = run(*TORCHRUN, PROGRAM, corpus, exp_dir, str(MAX_STEPS), *map(str, stop))
     assert done.returncode == 0, done.stderr[-3000:]
+    return reports_of(exp_dir)
+
+
+def reports_of(exp_dir: Path) -> list[dict[str, object]]:
     return [json.loads((exp_dir / f"rank-{rank}.json").read_text()) for rank in range(2)]
 
 
@@ -60,3 +66,14 @@ def test_two_processes_stay_in_step_and_resume(holed_corpus: Path, tmp_path: Pat
     for state in states:
         del state["config"]
     assert differences(*states) == []
+
+
+def test_ctrl_c_ends_both_processes_with_one_checkpoint(corpus: Path, tmp_path: Path) -> None:
+    """Torchrun passes the signal on that its processes have already had from the terminal."""
+    command = [*TORCHRUN, PROGRAM, corpus, tmp_path, "100000"]
+    code, said = interrupt(command, when=lambda: checkpoint.find(tmp_path))
+    assert code == 130, said
+    assert "Traceback" not in said
+    state = checkpoint.load(checkpoint.find(tmp_path)[-1])
+    weights = {name: state["model"][name] for name, _ in tiny_model().named_parameters()}
+    assert reports_of(tmp_path) == [{"stopped": True, "weights": digest_of(weights)}] * 2

@@ -12,6 +12,7 @@ import pytest
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config
+from icefall_sampled.modeling import Transducer
 from icefall_sampled.training import train
 from tests.support.compare import differences
 from tests.support.corpus import write_tokens
@@ -75,16 +76,26 @@ def test_a_finished_run_stays_as_it_is(corpus: Path, tmp_path: Path) -> None:
     assert {p: p.read_bytes() for p in tmp_path.glob("*.pt")} == before
 
 
-def test_a_second_signal_stops_at_once(corpus: Path, tmp_path: Path) -> None:
-    def make_model(config: Config, vocab_size: int) -> object:
-        model = stopping_after(1)(config, vocab_size)
-        model.register_forward_hook(lambda *_: signal.raise_signal(signal.SIGTERM))
-        return model
+def signalled_twice(config: Config, vocab_size: int) -> Transducer:
+    model = stopping_after(1)(config, vocab_size)
+    model.register_forward_hook(lambda *_: signal.raise_signal(signal.SIGTERM))
+    return model
 
+
+def test_a_second_signal_stops_at_once(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_config(corpus, tmp_path), make_model=make_model)  # type: ignore[arg-type]
+        train(tiny_config(corpus, tmp_path), make_model=signalled_twice)
     assert checkpoint.find(tmp_path) == []
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_signal_that_torchrun_passes_on_is_no_second_one(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(corpus, tmp_path), make_model=signalled_twice)
+    assert last_state(tmp_path)["step"] == 1
 
 
 @pytest.fixture(scope="module")
