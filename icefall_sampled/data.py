@@ -7,6 +7,7 @@ left out and reported by id; `Rejects` counts them and stops the run when they a
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
@@ -300,4 +301,10 @@ def _loader(tokens: TokenTable, sampler: Any, *, num_workers: int) -> DataLoader
         # make a run that was stopped within an epoch go on with other random numbers.
         generator=torch.Generator(),
         multiprocessing_context="spawn" if spawn else None,
+        worker_init_fn=_leave_interrupts_to_the_parent,
     )
+
+
+def _leave_interrupts_to_the_parent(worker: int) -> None:
+    """A terminal's Ctrl-C reaches workers too; training wants them until its step has ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

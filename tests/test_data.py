@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import logging
+import os
+import signal
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -305,3 +307,17 @@ def test_features_on_the_fly_equal_stored_ones(tmp_path: Path, tokens: TokenTabl
     assert fresh.lengths.tolist() == kept.lengths.tolist()
     assert why_unusable(cuts[0], tokens, subsampling=4) is None
     torch.testing.assert_close(fresh.features, kept.features, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_workers_survive_the_interrupt_that_is_meant_for_the_parent(
+    tokens: TokenTable, cuts: CutSet, method: str
+) -> None:
+    loader = epoch_batches(cuts, tokens, replace(CONFIG, num_workers=1), seed=1, epoch=0)
+    loader.multiprocessing_context = method
+    batches = iter(loader)
+    seen = [next(batches).ids]
+    for worker in batches._workers:  # type: ignore[attr-defined]
+        os.kill(worker.pid, signal.SIGINT)
+    seen += [batch.ids for batch in batches]
+    assert sorted(chain(*seen)) == [cut.id for cut in cuts]
