@@ -17,9 +17,10 @@ from icefall_sampled import checkpoint, scoring
 from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config
 from icefall_sampled.config_json import from_json
-from icefall_sampled.data import Batch, input_frames, ordered_batches, read_cuts
+from icefall_sampled.data import Batch, input_frames, read_cuts
 from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.loading import ordered_batches
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.subsampling import min_input_frames
 from icefall_sampled.rejects import Rejects

@@ -21,7 +21,8 @@ from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
 from icefall_sampled.config import Config
-from icefall_sampled.data import Batch, epoch_batches, read_cuts, usable_cuts
+from icefall_sampled.data import Batch, read_cuts, usable_cuts
+from icefall_sampled.loading import epoch_batches
 from icefall_sampled.modeling import Losses, Transducer
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.tokens import load_tokens

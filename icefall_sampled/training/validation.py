@@ -7,8 +7,8 @@ import math
 import torch
 from lhotse import CutSet
 
-from icefall_sampled.data import ordered_batches
 from icefall_sampled.decoding.greedy import greedy
+from icefall_sampled.loading import ordered_batches
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.scoring import count_errors
 from icefall_sampled.training.run import Run

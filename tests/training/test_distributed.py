@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from icefall_sampled import checkpoint
-from icefall_sampled.data import epoch_batches, read_cuts
+from icefall_sampled.data import read_cuts
+from icefall_sampled.loading import epoch_batches
 from icefall_sampled.tokens import load_tokens
 from tests.support.compare import differences
 from tests.support.corpus import write_corpus
