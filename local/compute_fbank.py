@@ -10,8 +10,8 @@ The work is cut into shards of some minutes each, spread over processes. A finis
 DIR under a name that tells what it was computed from, so an interrupted run loses the shards it
 was at, no more, and one with other input never takes old features for its own.
 
-An utterance that cannot be read is left out and reported; more than `--max-rejected-percent` of
-them stop the run.
+An utterance that cannot be read is left out and reported, in OUT_CUTS' name with `.rejects.jsonl`
+as well; more than `--max-rejected-percent` of them stop the run. The next run tries them again.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from lhotse import CutSet, KaldifeatFbank, KaldifeatFbankConfig, LilcomChunkyWri
 from lhotse.cut import Cut
 from tqdm import tqdm
 
+from icefall_sampled.data import read_cuts
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.script import run_script
 
@@ -48,9 +49,17 @@ class Shard:
     cuts: list[Cut]
     features: Path
     manifest: Path
-    """Exists when the shard is done."""
     rejects: Path
     """JSON: id and reason of each cut that could not be read."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all of it was read: a file that could not be may have been mended since."""
+        return self.manifest.is_file() and not self.read_rejects()
+
+    def read_rejects(self) -> list[tuple[str, str]]:
+        """What `rejects` holds."""
+        return [(i, reason) for i, reason in json.loads(self.rejects.read_text(encoding="utf-8"))]
 
 
 def with_speeds(cuts: list[Cut]) -> list[Cut]:
@@ -119,7 +128,7 @@ def cut_with_features(cut: Cut, extractor: KaldifeatFbank, writer: Any) -> Cut:
 
 def compute_all(shards: list[Shard], *, num_jobs: int) -> None:
     """Compute the shards that are not done yet."""
-    todo = [shard for shard in shards if not shard.manifest.is_file()]
+    todo = [shard for shard in shards if not shard.is_done]
     if len(todo) < len(shards):
         logger.info("%d of %d shards are there already", len(shards) - len(todo), len(shards))
     total = sum(cut.duration for shard in todo for cut in shard.cuts)
@@ -135,16 +144,20 @@ def collect(shards: list[Shard], out_cuts: Path, *, total: int, limit_percent: f
     """Join the shards' manifests into one, and report what was left out."""
     rejects = Rejects(total, limit_percent)
     for shard in shards:
-        for cut_id, reason in json.loads(shard.rejects.read_text(encoding="utf-8")):
+        for cut_id, reason in shard.read_rejects():
             rejects.add(cut_id, reason)
+    rejects.write(out_cuts.with_name(f"{_name(out_cuts)}.rejects.jsonl"))
     rejects.check()
-    out_cuts.parent.mkdir(parents=True, exist_ok=True)
     temporary = out_cuts.with_name(f"tmp_{out_cuts.name}")
     with CutSet.open_writer(temporary, overwrite=True) as writer:
         for shard in shards:
             for cut in CutSet.from_file(shard.manifest):
                 writer.write(cut)
     temporary.replace(out_cuts)
+
+
+def _name(manifest: Path) -> str:
+    return manifest.name.split(".", 1)[0]
 
 
 def main(
@@ -167,16 +180,14 @@ def main(
         num_jobs: processes.
         max_rejected_percent: stop where more than this share of the cuts cannot be read.
     """
-    if not in_cuts.is_file():
-        raise ValueError(f"{in_cuts} is not there: it must be a manifest of cuts")
     if num_jobs < 1:
         raise ValueError(f"--num-jobs is {num_jobs}, it must be at least 1")
-    cuts = list(CutSet.from_file(in_cuts))
+    cuts = list(read_cuts(in_cuts, argument="IN_CUTS"))
     if speed_perturb:
         cuts = with_speeds(cuts)
     storage = storage.resolve()
     storage.mkdir(parents=True, exist_ok=True)
-    name = out_cuts.name.split(".", 1)[0]
+    name = _name(out_cuts)
     shards = make_shards(cuts, storage, name)
     wanted = {path for s in shards for path in (s.features, s.manifest, s.rejects)}
     for stale in set(storage.glob(f"{name}-[0-9]*")) - wanted:

@@ -93,6 +93,19 @@ def test_unreadable_audio_is_left_out(make_cut: MakeCut, tmp_path: Path) -> None
     assert [cut.id for cut in done] == [cut.id for cut in cuts if cut.id != "c4"]
 
 
+def test_audio_mended_after_a_refusal_is_read(make_cut: MakeCut, tmp_path: Path) -> None:
+    cuts = [make_cut(f"c{n}", seconds=0.3, seed=n) for n in range(3)]
+    audio = Path(cuts[1].recording.sources[0].source)
+    whole = audio.read_bytes()
+    audio.write_bytes(b"not audio")
+    with pytest.raises(TooManyRejects, match="c1"):
+        compute(cuts, tmp_path)
+    assert '"c1"' in (tmp_path / "out.rejects.jsonl").read_text()
+    audio.write_bytes(whole)
+    assert [cut.id for cut in compute(cuts, tmp_path)] == ["c0", "c1", "c2"]
+    assert (tmp_path / "out.rejects.jsonl").read_text() == ""
+
+
 def test_missing_input_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="nothing.jsonl"):
         compute_fbank.main(tmp_path / "nothing.jsonl", tmp_path / "out", storage=tmp_path)
