@@ -13,9 +13,9 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lhotse import CutSet
 from lhotse.cut import Cut
 
+from icefall_sampled.data import read_cuts
 from icefall_sampled.script import run_script
 
 _COLUMNS = (
@@ -74,7 +74,7 @@ def measure(path: Path) -> list[Row]:
     """A row for each language of a manifest, and one for all where there are several."""
     by_language: dict[str, Statistics] = defaultdict(Statistics)
     everything = Statistics()
-    for cut in CutSet.from_file(path):
+    for cut in read_cuts(path, argument="CUTS"):
         language = cut.supervisions[0].language if cut.supervisions else None
         by_language[language or "?"].add(cut)
         everything.add(cut)
@@ -108,9 +108,6 @@ def main(cuts: tuple[Path, ...], /, *, output: Path | None = None) -> None:
     """
     if not cuts:
         raise ValueError("no manifests were given")
-    for path in cuts:
-        if not path.is_file():
-            raise ValueError(f"{path} is not there: it must be a manifest of cuts")
     rows = [row for path in cuts for row in measure(path)]
     print(as_table(rows))
     if output is not None:

@@ -16,9 +16,10 @@ from pathlib import Path
 import sentencepiece
 from lhotse import CutSet
 
+from icefall_sampled.data import is_speed_perturbed, read_cuts
 from icefall_sampled.script import run_script
+from icefall_sampled.tokens import BLANK, BLANK_TOKEN, UNKNOWN_TOKEN
 
-BLANK, UNKNOWN = "<blk>", "<unk>"
 _SMALLEST = 3
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 def read_transcripts(cuts: CutSet) -> list[str]:
     """The texts of cuts; the copies that speed perturbation made say nothing new."""
-    texts = [s.text for cut in cuts if "_sp" not in cut.id for s in cut.supervisions if s.text]
+    originals = (cut for cut in cuts if not is_speed_perturbed(cut.id))
+    texts = [s.text for cut in originals for s in cut.supervisions if s.text]
     if not texts:
         raise ValueError("the cuts have no transcripts")
     return texts
@@ -50,10 +52,10 @@ def train(transcript: Path, prefix: Path, *, vocab_size: int) -> None:
             character_coverage=1.0,
             normalization_rule_name="identity",
             # Blank takes the place of padding: a control symbol, which no text can contain.
-            pad_id=0,
-            pad_piece=BLANK,
+            pad_id=BLANK,
+            pad_piece=BLANK_TOKEN,
             unk_id=1,
-            unk_piece=UNKNOWN,
+            unk_piece=UNKNOWN_TOKEN,
             bos_id=-1,
             eos_id=-1,
             # One thread: the sums, and so the model, do not depend on the machine.
@@ -88,11 +90,9 @@ def main(cuts: Path, lang_dir: Path, /, *, vocab_size: int = 500) -> None:
         lang_dir: folder to write.
         vocab_size: size of the vocabulary, blank and unknown included.
     """
-    if not cuts.is_file():
-        raise ValueError(f"{cuts} is not there: it must be a manifest of cuts")
+    lines = read_transcripts(read_cuts(cuts, argument="CUTS"))
     lang_dir.mkdir(parents=True, exist_ok=True)
     transcript = lang_dir / "transcript.txt"
-    lines = read_transcripts(CutSet.from_file(cuts))
     transcript.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     prefix = lang_dir / "tmp_bpe"
     train(transcript, prefix, vocab_size=vocab_size)

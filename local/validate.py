@@ -17,18 +17,17 @@ import logging
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from lhotse import CutSet
 from lhotse.cut import Cut
 from tqdm import tqdm
 
-from icefall_sampled.data import why_unusable
+from icefall_sampled.data import NUM_MEL_BINS, read_cuts, why_unusable
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.script import run_script
 from icefall_sampled.tokens import TokenTable, load_tokens
 
-NUM_BINS = 80
 FRAMES_PER_SECOND = 100
 _CHUNK = 100
 
@@ -54,8 +53,8 @@ def find_feature_fault(cut: Cut) -> str | None:
         features = cut.load_features()
     except Exception as error:
         return f"features cannot be read: {type(error).__name__}: {error}"
-    if features.ndim != 2 or features.shape[1] != NUM_BINS:
-        return f"features have shape {features.shape}, it must be (frames, {NUM_BINS})"
+    if features.ndim != 2 or features.shape[1] != NUM_MEL_BINS:
+        return f"features have shape {features.shape}, it must be (frames, {NUM_MEL_BINS})"
     if features.shape[0] != cut.num_frames:
         return f"{features.shape[0]} frames are stored, the manifest says {cut.num_frames}"
     if abs(features.shape[0] - cut.duration * FRAMES_PER_SECOND) > 1:
@@ -87,7 +86,7 @@ def validate(
     Raises:
         TooManyRejects: where more than the limit have a fault.
     """
-    cuts = list(CutSet.from_file(path))
+    cuts = list(read_cuts(path, argument="CUTS"))
     if not cuts:
         raise ValueError(f"{path} holds no cuts")
     rejects = Rejects(len(cuts), max_rejected_percent)
@@ -110,7 +109,7 @@ def main(
     /,
     *,
     lang_dir: Path | None = None,
-    subsampling: int = 4,
+    subsampling: Literal[4, 6, 8] = 4,
     num_jobs: int = 2,
     max_rejected_percent: float = 1.0,
 ) -> None:
@@ -128,10 +127,9 @@ def main(
     if lang_dir:
         load_tokens(lang_dir)
     for path in cuts:
-        if not path.is_file():
-            raise ValueError(f"{path} is not there")
-    if subsampling < 1 or num_jobs < 1:
-        raise ValueError("--subsampling and --num-jobs must be at least 1")
+        read_cuts(path, argument="CUTS")
+    if num_jobs < 1:
+        raise ValueError(f"--num-jobs is {num_jobs}, it must be at least 1")
     for path in cuts:
         rejects = validate(
             path,

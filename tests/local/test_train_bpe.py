@@ -21,9 +21,10 @@ TEXTS = [
 
 @pytest.fixture
 def cuts(make_cut: MakeCut, tmp_path: Path) -> Path:
-    cuts = [make_cut(f"c{n}", seconds=0.2, text=text) for n, text in enumerate(TEXTS)]
+    # Ids of speakers look a little like those of lhotse's copies.
+    cuts = [make_cut(f"utt_spk1_{n}", seconds=0.2, text=text) for n, text in enumerate(TEXTS)]
     # Copies of speed perturbation, and what they say, must not count.
-    cuts.append(make_cut("c0_sp0.9", seconds=0.2, text="zzz"))
+    cuts.append(make_cut("utt_spk1_0_sp0.9", seconds=0.2, text="zzz"))
     CutSet.from_cuts(cuts).to_file(tmp_path / "cuts.jsonl.gz")
     return tmp_path / "cuts.jsonl.gz"
 
