@@ -44,11 +44,13 @@ is_option() {
   [[ $name != *[!a-z0-9-]* && " $options " == *" ${name//-/_} "* ]]
 }
 
-# need_whole NAME... : each of these options must be a whole number.
+# need_whole NAME... : each of these options must be a whole number; leading zeros go, because bash
+# would take the rest for octal.
 need_whole() {
   local name
   for name; do
     [[ ${!name} =~ ^[0-9]+$ ]] || die "--${name//_/-} is '${!name}', it must be a whole number"
+    printf -v "$name" %d "$((10#${!name}))"
   done
 }
 

@@ -43,8 +43,15 @@ is_done() {
   done
 }
 
+# forget_if_rejected NUMBER NAME REJECTS : the stage is to be done again where it had to leave
+# utterances out (REJECTS is not empty): what could not be read may have been mended since.
+forget_if_rejected() {
+  [[ ! -s $3 ]] || rm -f "$done_dir/$1-$2"
+}
+
 # fingerprint FILE... : a hash of the files' content, unpacked; it changes when one of them does.
 fingerprint() {
+  command -v sha256sum >/dev/null || die "sha256sum is not on PATH (macOS: brew install coreutils)"
   local file
   for file; do
     if [[ ! -f $file ]]; then

@@ -21,25 +21,26 @@ A stage that is done is not done again, unless an option that it depends on has 
   --stage N                  first stage to run (0)
   --stop-stage N             last stage to run (5)
   --langs \"LL LL\"            any of en es fr it ru, or all (en)
-  --hours H                  announcements to train on, shared by the languages (3)
+  --hours H                  announcements to train on, shared by the languages (3; all: 5)
   --eval-minutes M           announcements in dev and in test-announce, for each language (12)
   --max-seconds S            prompts longer than this are left out (20)
-  --vocab-size \"N N\"         BPE vocabularies, blank and unknown included (500)
+  --vocab-size \"N N\"         BPE vocabularies, blank and unknown included (500; all: 2000)
+  --subsampling N            input frames to one of the encoder, 4, 6 or 8 (6, as in train.py)
   --num-jobs N               processes (2)
   --seed N                   other announcements (42)
   --max-rejected-percent P   stop where more than this share of utterances cannot be used (1)
-  --data-dir DIR             what is made here goes here (data)
+  --data-dir DIR             what is made here goes here (data; other languages: data_all, data_es_fr)
   --download-dir DIR         what is fetched goes here (download)"
 
 stage=0 stop_stage=5
-langs=en hours=3 eval_minutes=12 max_seconds=20 vocab_size=500 num_jobs=2 seed=42
-max_rejected_percent=1 data_dir=data download_dir=download
-options="stage stop_stage langs hours eval_minutes max_seconds vocab_size num_jobs seed \
-  max_rejected_percent data_dir download_dir"
+langs=en hours='' eval_minutes=12 max_seconds=20 vocab_size='' subsampling=6 num_jobs=2 seed=42
+max_rejected_percent=1 data_dir='' download_dir=download
+options="stage stop_stage langs hours eval_minutes max_seconds vocab_size subsampling num_jobs \
+  seed max_rejected_percent data_dir download_dir"
 parse_options "$@"
 need_whole stage stop_stage seed
-need_positive hours eval_minutes max_seconds num_jobs
-for size in $vocab_size; do need_positive size; done
+((stage <= stop_stage)) || die "--stage is $stage, it must be at most --stop-stage, $stop_stage"
+[[ $subsampling == [468] ]] || die "--subsampling is '$subsampling', it must be 4, 6 or 8"
 
 find_python() {
   local candidate
@@ -53,15 +54,27 @@ raise SystemExit(not (find("lhotse") and find("kaldifeat")))' 2>/dev/null; then
   die "no Python with lhotse and kaldifeat was found: run shared/setup_env.sh first"
 }
 
-manifests=$data_dir/manifests fbank=$data_dir/fbank
-done_dir=$data_dir/.done
-sets="train dev test-announce test-unseen"
 export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
 python=$(find_python)
 languages=$("$python" local/asterisk_texts.py "$langs")
+# Other languages are other data: an experiment must find what it was trained on.
+case $languages in
+  en) defaults=(data 3 500) ;;
+  "en es fr it ru") defaults=(data_all 5 2000) ;;
+  *) defaults=("data_${languages// /_}" 3 500) ;;
+esac
+: "${data_dir:=${defaults[0]}}" "${hours:=${defaults[1]}}" "${vocab_size:=${defaults[2]}}"
+need_positive hours eval_minutes max_seconds num_jobs
+[[ $vocab_size =~ ^[1-9][0-9]*(\ [1-9][0-9]*)*$ ]] ||
+  die "--vocab-size is '$vocab_size', it must be whole numbers above 0 with a space between"
+
+manifests=$data_dir/manifests fbank=$data_dir/fbank
+done_dir=$data_dir/.done
+sets="train dev test-announce test-unseen"
 
 # The markers hold absolute paths, because the manifests do: a folder that moved is made anew.
-where=$(realpath -m "$data_dir")
+mkdir -p "$data_dir"
+where=$(cd "$data_dir" && pwd -P)
 
 make_manifests() {
   "$python" local/asterisk_manifests.py --langs "$1" \
@@ -93,7 +106,8 @@ validate() {
   "$python" local/asterisk_check_sets.py --data-dir "$data_dir" || return
   for size in $vocab_size; do
     "$python" "$root/local/validate.py" "${cuts[@]}" --lang-dir "$data_dir/lang_bpe_$size" \
-      --num-jobs "$num_jobs" --max-rejected-percent "$max_rejected_percent" || return
+      --subsampling "$subsampling" --num-jobs "$num_jobs" \
+      --max-rejected-percent "$max_rejected_percent" || return
   done
   "$python" "$root/local/display_manifest_statistics.py" "${cuts[@]}" \
     --output "$data_dir/statistics.json"
@@ -112,6 +126,7 @@ for language in $languages; do
   made=("$manifests"/asterisk_{recordings,supervisions}_"$language".jsonl.gz)
   key="$where $max_seconds $max_rejected_percent $(fingerprint \
     "local/checksums/$language.sha256" local/text_fixes.json local/asterisk_{texts,manifests}.py)"
+  forget_if_rejected 1 "manifests-$language" "$manifests/asterisk_rejects_$language.jsonl"
   run_stage 1 "manifests-$language" "$key" "${made[@]}" -- make_manifests "$language"
   prompts+=("${made[@]}")
 done
@@ -123,6 +138,7 @@ run_stage 2 announcements "$key" "${raw[@]}" -- compose
 
 for set in $sets; do
   key="$where $(fingerprint "$manifests/asterisk_cuts_raw_$set.jsonl.gz")"
+  forget_if_rejected 3 "features-$set" "$fbank/asterisk_cuts_$set.rejects.jsonl"
   run_stage 3 "features-$set" "$key" "$fbank/asterisk_cuts_$set.jsonl.gz" -- compute_fbank "$set"
 done
 
@@ -132,5 +148,5 @@ for size in $vocab_size; do
   run_stage 4 "bpe-$size" "$key" "$model" -- train_bpe "$size"
 done
 
-run_stage 5 validation "$vocab_size $(fingerprint "${raw[@]}" "$fbank"/*.jsonl.gz)" \
+run_stage 5 validation "$vocab_size $subsampling $(fingerprint "${raw[@]}" "$fbank"/*.jsonl.gz)" \
   "$data_dir/statistics.json" -- validate
