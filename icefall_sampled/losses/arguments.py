@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from icefall_sampled.sampling.checks import (
     Check,
+    check_integers,
     check_lengths_shape,
     check_shapes,
     lengths_check,
@@ -97,6 +99,25 @@ def check_batch(
     check_lengths_shape("encoder_lengths", encoder_lengths, targets.shape[0])
     check_acoustic(name, features, targets.shape[0])
     check_layer(weight, bias, features.shape[2])
+
+
+def prepare_vocabulary(
+    name: str, vocabulary: SampledVocabulary | None, device: torch.device
+) -> SampledVocabulary | None:
+    """The vocabulary on a device and in int64, the one type by which every torch gathers."""
+    if vocabulary is None:
+        return None
+    return SampledVocabulary(
+        **{field: _prepare(f"{name}.{field}", x, device) for field, x in vars(vocabulary).items()}
+    )
+
+
+def _prepare(name: str, tensor: Tensor, device: torch.device) -> Tensor:
+    check_integers(name, tensor)
+    if tensor.dim() > 0 and tensor.stride(0) == 0:
+        # Strategy "batch": a copy of the whole would hide that all rows are one.
+        return tensor[:1].to(device, torch.int64).expand(tensor.shape)
+    return tensor.to(device, torch.int64)
 
 
 def vocabulary_checks(

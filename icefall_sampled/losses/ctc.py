@@ -96,7 +96,7 @@ def ctc_loss(
             a constant for autograd, for `sample_vocabulary(..., probs=...)`.
 
     Returns:
-        The loss in nats, float64 for float64 inputs, else float32; or (loss, mean posterior).
+        The loss in nats, float64 for a float64 `hidden`, else float32; or (loss, mean posterior).
         What `hidden` and `targets` hold beyond the lengths, NaN included, influences nothing.
 
     Raises:
@@ -142,6 +142,8 @@ def _naive(
     has_label = valid_positions(targets.shape[1], target_lengths)
     hidden = hidden.masked_fill(~has_frame[:, :, None], 0)
     labels = targets.masked_fill(~has_label, 0)
+    # `hidden` says in which type to compute, whatever the parameters are.
+    weight, bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
     logits = torch.nn.functional.linear(hidden, weight, bias)
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.amp.autocast_mode import autocast
 from torch.autograd.function import once_differentiable
 
-from icefall_sampled.losses.output_layer import OutputLayer, add_block, dtypes_for, valid_rows
+from icefall_sampled.losses.output_layer import LinearLayer, add_block, dtypes_for, valid_rows
 from icefall_sampled.sampling.checks import valid_positions
 
 
@@ -68,7 +68,7 @@ class _FusedCtc(torch.autograd.Function):
         ids, columns, encoder_lengths, target_lengths = batch
         zero_infinity, with_posterior = options
         ctx.dtypes = dtypes
-        layer = OutputLayer.of(weight, bias, dtypes)
+        layer = LinearLayer.of(weight, bias, dtypes)
         with autocast(hidden.device.type, enabled=False):
             log_probs, norm, posterior = _log_probs(
                 layer, hidden, ids, encoder_lengths, with_posterior
@@ -83,7 +83,7 @@ class _FusedCtc(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, ids, encoder_lengths, norm, steps, impossible = ctx.saved_tensors
-        layer = OutputLayer.of(weight, bias, ctx.dtypes)
+        layer = LinearLayer.of(weight, bias, ctx.dtypes)
         scale = grad.to(layer.dtype).masked_fill(impossible, 0)
         with autocast(hidden.device.type, enabled=False):
             sums = _gradients(
@@ -95,7 +95,7 @@ class _FusedCtc(torch.autograd.Function):
 
 
 def _log_probs(
-    layer: OutputLayer, hidden: Tensor, ids: Tensor, lengths: Tensor, with_posterior: bool
+    layer: LinearLayer, hidden: Tensor, ids: Tensor, lengths: Tensor, with_posterior: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(N, T, A) log-probabilities of `ids`, (N, T) normalizers and the (N, V) mean posterior."""
     num_rows, num_frames, _ = hidden.shape
@@ -126,7 +126,7 @@ def _log_probs(
 
 def _add_posterior(
     posterior: Tensor,
-    layer: OutputLayer,
+    layer: LinearLayer,
     chunk: Tensor,
     utterance: Tensor,
     norm: Tensor,
@@ -164,7 +164,7 @@ def _path_posteriors(
 
 
 def _gradients(
-    layer: OutputLayer,
+    layer: LinearLayer,
     hidden: Tensor,
     ids: Tensor,
     lengths: Tensor,

@@ -33,6 +33,8 @@ def naive_log_likelihood(
 
     hidden = encoder_out[:, :, None] + predictor_out[:, None]  # (N, T, U + 1, J)
     hidden = hidden.tanh() if activation == "tanh" else hidden.relu()
+    # encoder_out says in which type to compute, whatever the others are.
+    hidden, weight, bias = (x.to(encoder_out.dtype) for x in (hidden, weight, bias))
     if vocabulary is None:
         logits = torch.nn.functional.linear(hidden, weight, bias)  # (N, T, U + 1, V)
     else:

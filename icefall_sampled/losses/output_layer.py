@@ -13,7 +13,7 @@ from icefall_sampled.sampling.checks import valid_positions
 
 
 @dataclass(frozen=True)
-class OutputLayer:
+class LinearLayer:
     """logits = weight @ row + bias."""
 
     weight: Tensor
@@ -29,10 +29,10 @@ class OutputLayer:
     """In which matrix products are done: `dtype`, or what autocast says."""
 
     @staticmethod
-    def of(weight: Tensor, bias: Tensor, dtypes: tuple[torch.dtype, torch.dtype]) -> OutputLayer:
+    def of(weight: Tensor, bias: Tensor, dtypes: tuple[torch.dtype, torch.dtype]) -> LinearLayer:
         """From parameters of any type and the result of `dtypes_for`."""
         dtype, matmul_dtype = dtypes
-        return OutputLayer(weight.to(matmul_dtype), bias.to(dtype), dtype, matmul_dtype)
+        return LinearLayer(weight.to(matmul_dtype), bias.to(dtype), dtype, matmul_dtype)
 
     def blocks(self) -> Iterator[slice]:
         """The columns, some at a time."""

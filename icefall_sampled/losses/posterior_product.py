@@ -10,7 +10,7 @@ from torch.amp.autocast_mode import autocast
 from torch.autograd.function import once_differentiable
 
 from icefall_sampled.losses.arguments import check_acoustic, check_layer
-from icefall_sampled.losses.output_layer import OutputLayer, add_block, dtypes_for, valid_rows
+from icefall_sampled.losses.output_layer import LinearLayer, add_block, dtypes_for, valid_rows
 from icefall_sampled.sampling.checks import check_lengths_shape, lengths_check, raise_first
 
 
@@ -70,7 +70,7 @@ class _PosteriorProduct(torch.autograd.Function):
     ) -> Tensor:
         ctx.dtypes = dtypes
         with autocast(hidden.device.type, enabled=False):
-            layer = OutputLayer.of(weight, bias, dtypes)
+            layer = LinearLayer.of(weight, bias, dtypes)
             out, norm = _forward(layer, hidden, matrix.to(dtypes[1]), lengths)
         ctx.save_for_backward(hidden, weight, bias, matrix, lengths, norm, out)
         return out
@@ -79,7 +79,7 @@ class _PosteriorProduct(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         hidden, weight, bias, matrix, lengths, norm, out = ctx.saved_tensors
-        layer = OutputLayer.of(weight, bias, ctx.dtypes)
+        layer = LinearLayer.of(weight, bias, ctx.dtypes)
         inputs = hidden, weight, bias, matrix
         sums = [
             torch.zeros(x.shape, dtype=layer.dtype, device=x.device) if need else None
@@ -92,7 +92,7 @@ class _PosteriorProduct(torch.autograd.Function):
 
 
 def _forward(
-    layer: OutputLayer, hidden: Tensor, matrix: Tensor, lengths: Tensor
+    layer: LinearLayer, hidden: Tensor, matrix: Tensor, lengths: Tensor
 ) -> tuple[Tensor, Tensor]:
     """(N, T, E) products and (N * T,) normalizers."""
     flat = hidden.flatten(0, 1)
@@ -113,7 +113,7 @@ def _forward(
 
 
 def _backward(
-    layer: OutputLayer,
+    layer: LinearLayer,
     hidden: Tensor,
     matrix: Tensor,
     lengths: Tensor,

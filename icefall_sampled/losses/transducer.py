@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from icefall_sampled.losses.arguments import (
@@ -9,6 +11,7 @@ from icefall_sampled.losses.arguments import (
     check_batch,
     check_values,
     choose,
+    prepare_vocabulary,
     reduce_loss,
     vocabulary_checks,
 )
@@ -71,7 +74,7 @@ def transducer_loss(
         reduction: "mean" or "sum" over utterances, or "none": (N,).
 
     Returns:
-        The loss in nats, float64 for float64 inputs, else float32. What encoder_out,
+        The loss in nats, float64 for a float64 encoder_out, else float32. What encoder_out,
         predictor_out and targets hold beyond the lengths, NaN included, influences neither the
         loss nor a gradient.
 
@@ -81,31 +84,29 @@ def transducer_loss(
 
     Source: Equations 1 to 4 of the sampled-softmax paper.
     """
+    _check_options(activation, min_occupancy, implementation, reduction)
+    device = encoder_out.device
+    integers = (x.to(device) for x in (targets, encoder_lengths, target_lengths))
+    tensors = encoder_out, predictor_out, weight, bias, *integers
+    vocabulary = prepare_vocabulary("vocabulary", vocabulary, device)
+    draft = prepare_vocabulary("draft", draft, device)
+    _check(*tensors, vocabulary=vocabulary, draft=draft)
+    options: dict[str, Any] = {"vocabulary": vocabulary, "activation": activation}
+    if implementation == "naive":
+        total = naive_log_likelihood(*tensors, **options)
+    else:
+        total = fused_log_likelihood(*tensors, **options, draft=draft, min_occupancy=min_occupancy)
+    return reduce_loss(-total, reduction)
+
+
+def _check_options(
+    activation: str, min_occupancy: float, implementation: str, reduction: str
+) -> None:
     choose("activation", activation, ACTIVATIONS)
     choose("implementation", implementation, IMPLEMENTATIONS)
     choose("reduction", reduction, REDUCTIONS)
     if not 0 <= min_occupancy < 1:
         raise ValueError(f"min_occupancy must be in [0, 1), was {min_occupancy}")
-    device = encoder_out.device
-    targets, encoder_lengths, target_lengths = (
-        x.to(device) for x in (targets, encoder_lengths, target_lengths)
-    )
-    tensors = (
-        *(encoder_out, predictor_out, weight, bias),
-        *(targets, encoder_lengths, target_lengths),
-    )
-    _check(*tensors, vocabulary=vocabulary, draft=draft)
-    if implementation == "naive":
-        total = naive_log_likelihood(*tensors, vocabulary=vocabulary, activation=activation)
-    else:
-        total = fused_log_likelihood(
-            *tensors,
-            vocabulary=vocabulary,
-            draft=draft,
-            activation=activation,
-            min_occupancy=min_occupancy,
-        )
-    return reduce_loss(-total, reduction)
 
 
 def _check(

@@ -39,16 +39,20 @@ def check_shapes(targets: Tensor, target_lengths: Tensor) -> None:
             f"targets must be (N, U) with at least one row, was {tuple(targets.shape)}"
         )
     check_lengths_shape("target_lengths", target_lengths, targets.shape[0])
-    if targets.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"targets must be int64 or int32, was {targets.dtype}")
+    check_integers("targets", targets)
 
 
 def check_lengths_shape(name: str, lengths: Tensor, num_rows: int) -> None:
     """`lengths` is an integer (N,)."""
     if tuple(lengths.shape) != (num_rows,):
         raise ValueError(f"{name} must have shape ({num_rows},), was {tuple(lengths.shape)}")
-    if lengths.dtype not in (torch.int64, torch.int32):
-        raise ValueError(f"{name} must be int64 or int32, was {lengths.dtype}")
+    check_integers(name, lengths)
+
+
+def check_integers(name: str, tensor: Tensor) -> None:
+    """`tensor` holds whole numbers, of a type that holds any class id."""
+    if tensor.dtype not in (torch.int64, torch.int32):
+        raise ValueError(f"{name} must be int64 or int32, was {tensor.dtype}")
 
 
 def lengths_check(name: str, lengths: Tensor, low: int, high: int) -> Check:
