@@ -31,7 +31,7 @@ def mean_posterior(ctc_log_probs: Tensor, lengths: Tensor) -> Tensor:
         lengths: (N,) frames of each utterance, each in [1, T].
 
     Returns:
-        (N, V) probabilities, each row summing to 1.
+        (N, V) probabilities, each row summing to 1; float64 for float64, else float32.
 
     Raises:
         ValueError: shapes do not fit, or a length is outside [1, T].
@@ -42,13 +42,17 @@ def mean_posterior(ctc_log_probs: Tensor, lengths: Tensor) -> Tensor:
         raise ValueError(
             f"ctc_log_probs must be a non-empty (N, T, V), was {tuple(ctc_log_probs.shape)}"
         )
+    if not ctc_log_probs.is_floating_point():
+        raise ValueError(f"ctc_log_probs must be floating point, was {ctc_log_probs.dtype}")
     num_rows, num_frames, _ = ctc_log_probs.shape
     check_lengths_shape("lengths", lengths, num_rows)
     lengths = lengths.to(ctc_log_probs.device)
     raise_first([lengths_check("lengths", lengths, 1, num_frames)])
     padding = ~valid_positions(num_frames, lengths)
-    posterior = ctc_log_probs.masked_fill(padding[:, :, None], -torch.inf).exp_()
-    return posterior.sum(1).div_(lengths[:, None])
+    posterior = ctc_log_probs.masked_fill(padding[:, :, None], -torch.inf)
+    if posterior.dtype != torch.float64:
+        posterior = posterior.float()  # sums of half precision lose digits
+    return posterior.exp_().sum(1).div_(lengths[:, None])
 
 
 @torch.no_grad()

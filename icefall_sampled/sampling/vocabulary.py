@@ -80,21 +80,25 @@ def sample_vocabulary(
             union over the minibatch and all rows share one set.
         probs: (N, V) or (V,) weights, which need not sum to one; None means uniform. With
             strategy "batch", (N, V) weights are averaged over the rows.
-        generator: makes the draw reproducible; lives on the device of `targets`.
+        generator: makes the draw reproducible; lives on the device of the result, which is
+            that of `probs`, or of `targets` where there are none.
 
     Raises:
         ValueError: shapes do not fit, a length or target is out of range, a weight is negative
             or not finite, or K is smaller than a positive set (see `max_positives`).
     """
     _check_arguments(targets, target_lengths, vocab_size, num_sampled, strategy, probs)
+    device = targets.device if probs is None else probs.device
+    targets, target_lengths = targets.to(device), target_lengths.to(device)
     valid = valid_positions(targets.shape[1], target_lengths)
     safe, positive = _positives(targets, valid, vocab_size)
     if strategy == "batch":
         positive = positive.any(0, keepdim=True)
-        probs = probs.mean(0) if probs is not None and probs.dim() == 2 else probs
     num_positive = positive.sum(1)
     num_classes = min(num_sampled, vocab_size)
     _check_values(targets, target_lengths, valid, probs, vocab_size, num_positive, num_classes)
+    if strategy == "batch" and probs is not None and probs.dim() == 2:
+        probs = _mean_weights(probs)
     return _highest(_race(positive, probs, generator), positive, safe, num_classes)
 
 
@@ -125,11 +129,12 @@ def likely_vocabulary(
             f"was {probs.dtype} {tuple(probs.shape)}"
         )
     vocab_size = probs.shape[1]
+    targets, target_lengths = targets.to(probs.device), target_lengths.to(probs.device)
     valid = valid_positions(targets.shape[1], target_lengths)
     safe, positive = _positives(targets, valid, vocab_size)
     num_positive = positive.sum(1)
     _check_values(targets, target_lengths, valid, probs, vocab_size, num_positive, vocab_size)
-    scores = probs.to(torch.float64 if probs.dtype == torch.float64 else torch.float32)
+    scores = probs.to(_precision(probs))
     num_classes = min(int(num_positive.max()) + num_negatives, vocab_size)
     return _highest(scores.clamp(max=_POSITIVE_SCORE), positive, safe, num_classes)
 
@@ -143,7 +148,7 @@ def max_positives(targets: Tensor, target_lengths: Tensor, *, strategy: str = "e
     """
     check_shapes(targets, target_lengths)
     _check_strategy(strategy)
-    valid = valid_positions(targets.shape[1], target_lengths)
+    valid = valid_positions(targets.shape[1], target_lengths.to(targets.device))
     labels = torch.where(valid, targets, 0)
     if strategy == "batch":
         labels = labels.reshape(1, -1)
@@ -161,9 +166,19 @@ def _positives(targets: Tensor, valid: Tensor, vocab_size: int) -> tuple[Tensor,
     return safe, positive.scatter_(1, safe.clamp(0, vocab_size - 1), True)
 
 
+def _precision(probs: Tensor | None) -> torch.dtype:
+    """In which type to compare weights."""
+    return torch.float64 if probs is not None and probs.dtype == torch.float64 else torch.float32
+
+
+def _mean_weights(probs: Tensor) -> Tensor:
+    """(V,) means over the rows, divided before they are summed: large weights must not overflow."""
+    return probs.double().div(len(probs)).sum(0).to(_precision(probs))
+
+
 def _race(positive: Tensor, probs: Tensor | None, generator: torch.Generator | None) -> Tensor:
     """Scores whose highest, in falling order, are draws without replacement."""
-    dtype = torch.float64 if probs is not None and probs.dtype == torch.float64 else torch.float32
+    dtype = _precision(probs)
     race = torch.empty(positive.shape, dtype=dtype, device=positive.device)
     race.exponential_(generator=generator)
     # exponential_ can return 0, whose logarithm would outrun the positives.

@@ -21,10 +21,20 @@ def test_mean_posterior_averages_valid_frames() -> None:
     assert not mean_posterior(log_probs, lengths).requires_grad
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_mean_posterior_of_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
+    log_probs = torch.randn(2, 1000, 4).log_softmax(2).to(dtype)
+    lengths = torch.tensor([1000, 700])
+    actual = mean_posterior(log_probs, lengths)
+    assert actual.dtype == torch.float32
+    torch.testing.assert_close(actual, mean_posterior(log_probs.double(), lengths).float())
+
+
 @pytest.mark.parametrize(
     ("name", "log_probs", "lengths"),
     [
         ("ctc_log_probs", torch.zeros(2, 3), torch.tensor([1, 1])),
+        ("ctc_log_probs", torch.zeros(2, 3, 4, dtype=torch.int64), torch.tensor([1, 1])),
         ("ctc_log_probs", torch.zeros(0, 3, 4), torch.zeros(0, dtype=torch.int64)),
         ("lengths", torch.zeros(2, 3, 4), torch.tensor([1])),
         ("lengths", torch.zeros(2, 3, 4), torch.tensor([1, 0])),

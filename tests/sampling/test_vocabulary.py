@@ -199,18 +199,28 @@ def test_example_strategy_uses_the_weights_of_the_row() -> None:
     assert vocabulary.ids.tolist() == [[0, 1, 3], [0, 2, 4]]
 
 
+def draw_twelve(probs: torch.Tensor, strategy: str = "example") -> list[list[int]]:
+    """Of 50 classes, for 100 rows of the target 1; by rising id."""
+    targets, lengths = torch.ones(100, 1, dtype=torch.int64), torch.ones(100, dtype=torch.int64)
+    sizes = {"vocab_size": 50, "num_sampled": 12}
+    vocabulary = sample_vocabulary(targets, lengths, probs=probs, strategy=strategy, **sizes)
+    return vocabulary.ids.sort(1).values.tolist()
+
+
 def test_tiny_weights_come_before_zero_weights() -> None:
     probs = torch.full((50,), 0.0)
     probs[40:] = 1e-37
     probs[45:] = 1e37
-    vocabulary = sample_vocabulary(
-        torch.ones(100, 1, dtype=torch.int64),
-        torch.ones(100, dtype=torch.int64),
-        vocab_size=50,
-        num_sampled=12,
-        probs=probs,
-    )
-    assert vocabulary.ids.sort(1).values[:, 2:].tolist() == [list(range(40, 50))] * 100
+    assert draw_twelve(probs) == [[0, 1, *range(40, 50)]] * 100
+
+
+@pytest.mark.parametrize(
+    ("dtype", "large"), [(torch.float32, 3e38), (torch.float64, 1e308), (torch.float16, 6e4)]
+)
+def test_large_weights_are_averaged_without_overflow(dtype: torch.dtype, large: float) -> None:
+    probs = torch.zeros(100, 50, dtype=dtype)
+    probs[:, 40:] = large
+    assert draw_twelve(probs, "batch") == [[0, 1, *range(40, 50)]] * 100
 
 
 def test_is_frozen() -> None:
