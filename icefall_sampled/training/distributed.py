@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,4 +56,7 @@ def world() -> Iterator[World]:
         yield World(rank, size, device)
     finally:
         if size > 1:
+            # Gloo's destructor joins its threads with Python's lock in hand, and a thread that
+            # still lets go of the last collective's tensor waits for that lock: let it have it.
+            time.sleep(0.1)
             dist.destroy_process_group()

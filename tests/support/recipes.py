@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -42,25 +42,38 @@ def environment() -> dict[str, str]:
 
 def run(*command: str | Path, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:
     """Run a Python program of this environment and wait for it."""
-    return subprocess.run(
-        [sys.executable, *map(str, command)],
-        capture_output=True, text=True, env=environment(), timeout=timeout, check=False,
-    )  # fmt: skip
+    process = _start(command)
+    out, said = _finish(process, timeout)
+    return subprocess.CompletedProcess(command, process.returncode, out, said)
 
 
-def interrupt(command: list[str | Path], *, when: Callable[[], object]) -> tuple[int, str]:
+def interrupt(command: Sequence[str | Path], *, when: Callable[[], object]) -> tuple[int, str]:
     """Press Ctrl-C once `when` is true: SIGINT to the program and all processes it started.
 
     Returns:
         The exit code and what was said on standard error.
     """
-    process = subprocess.Popen(
-        [sys.executable, *map(str, command)], env=environment(), text=True,
-        stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+    process = _start(command)
     while process.poll() is None and not when():
         time.sleep(0.01)
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=300)
+    _, said = _finish(process, 300.0)
     return process.returncode, said
+
+
+def _start(command: Sequence[str | Path]) -> subprocess.Popen[str]:
+    """A program in a session of its own, with all processes that it starts."""
+    return subprocess.Popen(
+        [sys.executable, *map(str, command)], env=environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+
+def _finish(process: subprocess.Popen[str], timeout: float) -> tuple[str, str]:
+    """What it wrote on standard output and error; none of its processes outlives the time."""
+    try:
+        return process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
