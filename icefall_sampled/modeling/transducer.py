@@ -127,7 +127,7 @@ class Transducer(nn.Module):
         if interctc is not None:
             total = total + weights.intermediate_weight * interctc
         if not with_transducer:
-            total = total + self._untouched()
+            total = total + self._nothing_of_every_weight()
             return Losses(total=total, ctc=ctc, interctc=interctc)
         vocabulary, widened = self._sample(posterior, targets, target_lengths)
         transducer = self._transducer_loss(encoded, targets, target_lengths, vocabulary, posterior)
@@ -164,7 +164,7 @@ class Transducer(nn.Module):
             heads = [head(hidden, False)[0] for hidden in earlier]
             interctc = torch.stack([*heads, last_loss]).mean()
             posterior = last_posterior if source == "interctc" else posterior
-        return joint, interctc, posterior
+        return joint, interctc, None if posterior is None else _finite(posterior)
 
     def _posterior_source(self) -> str:
         """The head whose posterior sampling or the draft needs: "ctc", "interctc" or "none"."""
@@ -223,7 +223,19 @@ class Transducer(nn.Module):
             implementation=config.implementation,
         )
 
-    def _untouched(self) -> Tensor:
-        """Zero, but with a gradient for predictor and joiner: under DDP every weight needs one."""
-        parts = [*self.predictor.parameters(), *self.joiner.parameters()]
-        return torch.stack([p.sum() * 0.0 for p in parts]).sum()
+    def _nothing_of_every_weight(self) -> Tensor:
+        """Zero, with a gradient of zero for each weight: under DDP every one needs a gradient.
+
+        Without the transducer, those of predictor and joiner have no other, nor, where the last
+        CTC loss is an intermediate one, have the blocks above it.
+        """
+        return torch.stack([p.sum() * 0.0 for p in self.parameters()]).sum()
+
+
+def _finite(posterior: Tensor) -> Tensor:
+    """(N, V) weights to draw from: uniform for an utterance whose posterior is not finite.
+
+    Its loss is not finite either, and it is for the trainer to skip such a step.
+    """
+    whole = torch.isfinite(posterior).all(dim=-1, keepdim=True)
+    return torch.where(whole, posterior, 1.0 / posterior.shape[-1])

@@ -127,17 +127,37 @@ def test_a_class_of_high_posterior_is_drawn() -> None:
             assert losses.vocabulary.ids[:, 4].tolist() == [11, 11, 11]
 
 
-def test_ctc_alone_leaves_zero_gradients_in_predictor_and_joiner() -> None:
-    model = tiny_model(config_of("example", "ctc")).train()
+@pytest.mark.parametrize("joint_weight", [0.3, 0.0])
+def test_ctc_alone_leaves_zero_gradients_where_it_does_not_reach(joint_weight: float) -> None:
+    config = changed(config_of("example", "interctc"), ctc={"joint_weight": joint_weight})
+    model = tiny_model(config).train()
     losses = model(*ragged_batch(LENGTHS, TARGET_LENGTHS), with_transducer=False)
     assert losses.transducer is None
-    torch.testing.assert_close(losses.total, 0.3 * losses.ctc + 0.3 * losses.interctc)
+    joint = 0.3 * losses.ctc if joint_weight else 0.0
+    torch.testing.assert_close(losses.total, joint + 0.3 * losses.interctc)
     losses.total.backward()
-    for part in (model.predictor, model.joiner):
-        for name, parameter in part.named_parameters():
-            assert parameter.grad is not None, name
-            assert not parameter.grad.any(), name
-    assert all(p.grad is not None for p in model.parameters())
+    unreached = [model.predictor, model.joiner]
+    if not joint_weight:
+        unreached.append(model.encoder.blocks[1])
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+    for part in unreached:
+        assert not any(parameter.grad.any() for parameter in part.parameters())
+
+
+@pytest.mark.parametrize("distribution", ["ctc", "interctc"])
+@pytest.mark.parametrize("strategy", ["none", "batch", "example"])
+def test_what_is_not_finite_in_the_encoder_makes_a_loss_that_is_not(
+    strategy: str, distribution: str
+) -> None:
+    """It is for the trainer to skip such a step: nothing on the way may take it for bad input."""
+    config = changed(config_of(strategy, distribution), loss={"draft_negatives": 2})
+    for value in (float("nan"), float("inf")):
+        model = tiny_model(config).train()
+        model.encoder.blocks[0].register_forward_hook(lambda *given, v=value: given[-1] * v)
+        losses = losses_of(model)
+        assert not torch.isfinite(losses.total)
+        assert (losses.vocabulary is None) == (strategy == "none")
 
 
 @pytest.mark.parametrize("kind", ["lstm", "stateless"])

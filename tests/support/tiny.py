@@ -59,6 +59,17 @@ def changed(config: Config, **parts: dict[str, Any]) -> Config:
     )
 
 
+def plain(config: Config) -> Config:
+    """Nothing random but the order of the data and the initial weights."""
+    return changed(
+        config,
+        encoder={"dropout": 0.0},
+        predictor={"dropout": 0.0},
+        spec_augment={"probability": 0.0},
+        sampling={"strategy": "none"},
+    )
+
+
 def tiny_model(
     config: Config | None = None, *, vocab_size: int = 12, seed: int = 0, scale: float = 1.0
 ) -> Transducer:

@@ -15,7 +15,7 @@ from tests.support.compare import differences
 from tests.support.corpus import write_corpus
 from tests.support.recipes import ROOT, interrupt, run
 from tests.support.tiny import changed, tiny_config, tiny_model
-from tests.support.two_processes import digest_of
+from tests.support.two_processes import config_of, digest_of
 
 PROGRAM = ROOT / "tests/support/two_processes.py"
 TORCHRUN = ("-m", "icefall_sampled.torchrun", "--standalone", "--nproc_per_node", "2")
@@ -76,5 +76,6 @@ def test_ctrl_c_ends_both_processes_with_one_checkpoint(corpus: Path, tmp_path: 
     assert code == 130, said
     assert "Traceback" not in said
     state = checkpoint.load(checkpoint.find(tmp_path)[-1])
-    weights = {name: state["model"][name] for name, _ in tiny_model().named_parameters()}
+    config = config_of(corpus, tmp_path, 1)
+    weights = {name: state["model"][name] for name, _ in tiny_model(config).named_parameters()}
     assert reports_of(tmp_path) == [{"stopped": True, "weights": digest_of(weights)}] * 2
