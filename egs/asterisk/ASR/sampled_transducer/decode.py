@@ -25,6 +25,9 @@ class Arguments(DecodeConfig):
 
     exp_dir: Path = RECIPE / "exp/example_ctc"
     """Folder of the training run; results go into it."""
+    avg: int = 1
+    """How many of the latest checkpoints to average; 0 takes the best on dev. The learning rate
+    of this recipe ends at zero: the last checkpoint is better than its mean with earlier ones."""
     data_dir: Path = RECIPE / "data"
     """What prepare.sh made: data for English, data_all for the five languages."""
 

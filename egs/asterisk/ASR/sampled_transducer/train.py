@@ -2,8 +2,8 @@
 """Train a small Conformer transducer on the announcements of a telephone system.
 
 What is special here: half an hour of one speaker a language, put together into three hours of
-announcements; a model of under four million parameters that two CPU cores train in minutes. It
-starts with CTC alone, which brings the encoder to where the transducer's lattice has a path.
+announcements; a model of three million parameters that two CPU cores train in minutes. It starts
+with CTC alone, on the shortest utterances.
 
     train.py example_ctc --exp-dir exp/example_ctc
 
@@ -40,32 +40,36 @@ RECIPE = Path(__file__).resolve().parent.parent
 
 
 def base() -> Config:
-    """The paper's method at the size of this corpus: English, 500 pieces, K = 100."""
+    """The paper's method at the size of this corpus: English, 500 pieces, K = 100.
+
+    What the numbers were chosen by is in docs/log.md. Small batches and no regularisation: there
+    is time for only a few passes, over recordings that come again in every composition. CTC
+    leaves its plateau on utterances of under two seconds, and hardly without them.
+    """
     return Config(
-        exp_dir=RECIPE / "exp",
         data=DataConfig(
             train_cuts=RECIPE / "data/fbank/asterisk_cuts_train.jsonl.gz",
             dev_cuts=RECIPE / "data/fbank/asterisk_cuts_dev.jsonl.gz",
             lang_dir=RECIPE / "data/lang_bpe_500",
-            max_duration_seconds=20,
+            max_duration_seconds=12.5,
+            max_utterance_seconds=12.5,
+            curriculum_seconds=(2.0,) * 12 + (4.0,) * 3,
+            speed_perturbed=False,
             num_workers=1,
         ),
-        spec_augment=SpecAugmentConfig(
-            probability=0.8, time_warp_frames=0, num_frame_masks=4, frame_mask_frames=30,
-            max_masked_fraction=0.15, feature_mask_bins=20,
-        ),
+        spec_augment=SpecAugmentConfig(probability=0.0),
         encoder=EncoderConfig(
-            subsampling=6, subsampling_channels=32, num_layers=8, width=144, num_heads=4,
+            subsampling=6, subsampling_channels=32, num_layers=6, width=144, num_heads=4,
             feedforward_width=288, kernel_frames=15, dropout=0.0,
         ),
         ctc=CtcConfig(joint_weight=0.5),
-        predictor=PredictorConfig(embedding_width=128, hidden_width=256, dropout=0.1),
+        predictor=PredictorConfig(embedding_width=128, hidden_width=256, dropout=0.2),
         joiner=JoinerConfig(width=256),
         sampling=SamplingConfig(strategy="example", num_sampled=100, distribution="ctc"),
         loss=LossConfig(ctc_only_steps=800),
-        optimizer=OptimizerConfig(learning_rate=2e-3, schedule="cosine", warmup_steps=300),
+        optimizer=OptimizerConfig(learning_rate=1.5e-3, schedule="cosine", warmup_steps=1000),
         training=TrainingConfig(
-            max_steps=2500, checkpoint_every_steps=250, keep_checkpoints=5, log_every_steps=25
+            max_steps=4500, checkpoint_every_steps=750, keep_checkpoints=5, log_every_steps=50
         ),
     )  # fmt: skip
 
@@ -87,8 +91,8 @@ def auxiliaries() -> dict[str, CtcConfig]:
     joint = base().ctc
     return {
         "": joint,
-        "_interctc": replace(joint, intermediate_layers=(4,)),
-        "_scctc": replace(joint, intermediate_layers=(4,), self_conditioning=True),
+        "_interctc": replace(joint, intermediate_layers=(3,)),
+        "_scctc": replace(joint, intermediate_layers=(3,), self_conditioning=True),
         "_noaux": CtcConfig(joint_weight=0.0),
     }
 
