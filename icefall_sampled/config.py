@@ -182,7 +182,7 @@ class TrainingConfig:
     max_steps: int = 100_000
     """Optimizer steps in all."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of the forward pass on a GPU (autocast); the lattice stays in float32."""
+    """Arithmetic of the forward pass on a GPU (autocast); the lattice is summed in float64."""
     seed: int = 42
     """Seeds the weights, the order of the data, SpecAugment, dropout and sampling."""
     log_every_steps: int = 50
@@ -248,6 +248,9 @@ class Config:
             ("data.max_duration_seconds", self.data.max_duration_seconds,
              self.data.max_duration_seconds >= self.data.max_utterance_seconds,
              f"at least data.max_utterance_seconds ({self.data.max_utterance_seconds})"),
+            ("loss.ctc_only_steps", self.loss.ctc_only_steps,
+             self.loss.ctc_only_steps < self.training.max_steps,
+             f"below training.max_steps ({self.training.max_steps})"),
         ]  # fmt: skip
 
     def _ranges(self) -> list[tuple[str, object, bool, str]]:
@@ -255,20 +258,26 @@ class Config:
         return [
             (name, value, holds(value), rule)
             for rule, holds, names in _RANGES
-            for name, value in zip(names.split(), attrgetter(*names.split())(self), strict=True)
+            for name in names.split()
+            for value in [attrgetter(name)(self)]
         ]
 
 
 _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("at least 0", lambda x: x >= 0,
      "ctc.joint_weight ctc.intermediate_weight data.num_workers training.threads "
-     "loss.draft_negatives"),
+     "loss.draft_negatives loss.ctc_only_steps spec_augment.time_warp_frames "
+     "spec_augment.num_feature_masks spec_augment.num_frame_masks"),
+    ("from 0 to 1", lambda x: 0 <= x <= 1,
+     "spec_augment.probability spec_augment.max_masked_fraction"),
+    ("from 0 to 100", lambda x: 0 <= x <= 100, "data.max_rejected_percent"),
     ("at least 0 and below 1", lambda x: 0 <= x < 1,
      "encoder.dropout predictor.dropout loss.min_occupancy"),
     ("positive", lambda x: x > 0,
      "encoder.subsampling_channels encoder.num_layers encoder.width encoder.num_heads "
      "encoder.feedforward_width encoder.kernel_frames predictor.embedding_width "
      "predictor.hidden_width predictor.num_layers predictor.context_labels joiner.width "
+     "spec_augment.feature_mask_bins spec_augment.frame_mask_frames "
      "data.num_buckets optimizer.accumulate optimizer.warmup_steps optimizer.learning_rate "
      "optimizer.clip_norm training.max_steps training.log_every_steps "
      "training.checkpoint_every_steps training.keep_checkpoints"),

@@ -106,6 +106,19 @@ RULES: list[tuple[str, dict[str, dict[str, Any]]]] = [
     ("data.max_duration_seconds is 1", {"data": {"max_duration_seconds": 1}}),
     ("data.num_buckets is 0", {"data": {"num_buckets": 0}}),
     ("data.num_workers is -1", {"data": {"num_workers": -1}}),
+    ("data.max_rejected_percent is 101", {"data": {"max_rejected_percent": 101}}),
+    ("data.max_rejected_percent is -1", {"data": {"max_rejected_percent": -1}}),
+    ("spec_augment.probability is 1.5", {"spec_augment": {"probability": 1.5}}),
+    ("spec_augment.probability is nan", {"spec_augment": {"probability": float("nan")}}),
+    ("spec_augment.max_masked_fraction is -0.5", {"spec_augment": {"max_masked_fraction": -0.5}}),
+    ("spec_augment.max_masked_fraction is 2", {"spec_augment": {"max_masked_fraction": 2}}),
+    ("spec_augment.time_warp_frames is -1", {"spec_augment": {"time_warp_frames": -1}}),
+    ("spec_augment.num_feature_masks is -1", {"spec_augment": {"num_feature_masks": -1}}),
+    ("spec_augment.feature_mask_bins is 0", {"spec_augment": {"feature_mask_bins": 0}}),
+    ("spec_augment.num_frame_masks is -1", {"spec_augment": {"num_frame_masks": -1}}),
+    ("spec_augment.frame_mask_frames is 0", {"spec_augment": {"frame_mask_frames": 0}}),
+    ("loss.ctc_only_steps is -1", {"loss": {"ctc_only_steps": -1}}),
+    ("loss.ctc_only_steps is 20", {"loss": {"ctc_only_steps": 20}}),
 ]
 
 
@@ -119,6 +132,8 @@ def test_what_cannot_work_is_named(message: str, parts: dict[str, dict[str, Any]
 
 def test_combinations_that_do_work() -> None:
     for parts in (
+        {"spec_augment": {"probability": 1.0, "max_masked_fraction": 0.0, "time_warp_frames": 0}},
+        {"loss": {"ctc_only_steps": 19}},
         {"ctc": {"joint_weight": 0.0}, "sampling": {"strategy": "none"}},
         {"ctc": {"joint_weight": 0.0}, "sampling": {"distribution": "uniform"}},
         {"ctc": {"intermediate_layers": (1,)}, "sampling": {"distribution": "interctc"}},
