@@ -7,6 +7,8 @@ left out and reported by id; `Rejects` counts them and stops the run when they a
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -60,17 +62,41 @@ def read_cuts(path: Path, *, argument: str) -> CutSet:
     """Open a manifest of cuts lazily.
 
     Raises:
-        ValueError: that names `argument` where there is no such file, or a damaged one.
+        ValueError: that names `argument` where there is no such file, or a damaged one. What is
+            wrong with a line is found, and raised, when the cuts are gone through.
     """
     if not path.is_file():
         raise ValueError(f"{argument} is {path}, it must be an existing manifest (see prepare.sh)")
-    try:
+    with _reading(path, argument):
         cuts = CutSet.from_file(path)
         len(cuts)  # decompresses it to the end
+    return CutSet(_Manifest(cuts, path, argument))
+
+
+class _Manifest:
+    """The cuts of a file, which is named where one of its lines is no cut."""
+
+    def __init__(self, cuts: CutSet, path: Path, argument: str) -> None:
+        self._cuts, self._path, self._argument = cuts, path, argument
+
+    def __len__(self) -> int:
+        return len(self._cuts)
+
+    def __iter__(self) -> Iterator[Cut]:
+        with _reading(self._path, self._argument):
+            for number, cut in enumerate(self._cuts, start=1):
+                if not isinstance(cut, Cut):
+                    raise TypeError(f"line {number} holds a {type(cut).__name__}, not a cut")
+                yield cut
+
+
+@contextmanager
+def _reading(path: Path, argument: str) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:  # whatever a broken file makes gzip, json and lhotse raise
-        what = str(error).partition("\n")[0] or type(error).__name__
+        what = str(error).partition("\n")[0][:200] or type(error).__name__
         raise ValueError(f"{argument} is {path}, which cannot be read: {what}") from error
-    return cuts
 
 
 def is_speed_perturbed(cut_id: str) -> bool:

@@ -139,6 +139,27 @@ def test_missing_and_damaged_manifests_are_named(tmp_path: Path, tokens: TokenTa
             )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("line", "gist"),
+    [
+        ('{"id": "half', "Invalid control character"),
+        ('{"colour": 3}', ""),
+        ("3", ""),
+        ('{"id": "r", "sources": [], "sampling_rate": 8000, "num_samples": 8, "duration": 0.001}',
+         "line 31 holds a Recording, not a cut"),
+    ],
+)  # fmt: skip
+def test_a_line_that_is_no_cut_is_one_sentence(
+    tmp_path: Path, tokens: TokenTable, line: str, gist: str
+) -> None:
+    path = write_cuts(tmp_path / "cuts.jsonl.gz", make_cuts(tmp_path / "feats", "u", 30, seed=3))
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + line.encode() + b"\n"))
+    cuts = read_cuts(path, argument="data.dev_cuts")
+    with pytest.raises(ValueError, match=f"^data.dev_cuts is .*gz, which cannot .*{gist}") as error:
+        usable_cuts(cuts, tokens, CONFIG, subsampling=4, quiet=True)
+    assert "\n" not in str(error.value)
+
+
 def test_a_batch_is_padded_with_zeros(tmp_path: Path, tokens: TokenTable) -> None:
     random = np.random.RandomState(0)
     rows = {"abc": beeps("abc", random), "jj": beeps("jj", random)}
