@@ -16,10 +16,11 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
+
+from icefall_sampled.files import replacing
 
 _EXAMPLES = 3
 _REASON_WIDTH = 240
@@ -100,10 +101,7 @@ class Rejects:
 
     def write(self, path: Path) -> None:
         """Write one JSON object a line, `{"id": …, "reason": …}`; an empty file if none."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("w", encoding="utf-8") as file:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
             for reject in self.rejects:
                 row = {"id": reject.utterance_id, "reason": reject.reason}
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
-        temporary.replace(path)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import kaldialign
 
+from icefall_sampled.files import replacing
+
 EPSILON = ""  # stands for nothing in an alignment; a word is never empty, but may be "*"
 SHOWN_EPSILON = "*"
 KINDS = {"substitutions": "ref -> hyp", "deletions": "ref", "insertions": "hyp"}
@@ -81,7 +83,7 @@ def score(results: Iterable[Result]) -> ErrorCounts:
 
 def write_recogs(path: Path, results: Sequence[Result]) -> None:
     """Icefall's recogs file: an utterance's `ref=[…]` and `hyp=[…]` on a line each."""
-    with path.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for result in sorted(results, key=lambda r: r.id):
             file.write(f"{result.id}:\tref={result.reference}\n")
             file.write(f"{result.id}:\thyp={result.hypothesis}\n")
@@ -97,7 +99,7 @@ def write_errs(path: Path, results: Sequence[Result], *, name: str) -> ErrorCoun
     ordered = sorted(results, key=lambda r: r.id)
     alignments = [align(r.reference, r.hypothesis) for r in ordered]
     pairs = Counter(pair for alignment in alignments for pair in alignment)
-    with path.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(
             f"%WER = {counts.percent:.2f}\n"
             f"Errors: {counts.insertions} insertions, {counts.deletions} deletions, "
@@ -151,7 +153,7 @@ def _word_stats(pairs: Counter[tuple[str, str]]) -> list[str]:
 
 def write_summary(path: Path, rows: dict[str, ErrorCounts], *, unit: str) -> None:
     """Icefall's wer-summary file: settings and error rate, the best first."""
-    with path.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(f"settings\t{unit}\n")
         for settings, counts in sorted(rows.items(), key=lambda item: item[1].percent):
             file.write(f"{settings}\t{counts.percent:.2f}\n")

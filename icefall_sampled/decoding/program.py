@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,6 +21,7 @@ from icefall_sampled.config_json import from_json
 from icefall_sampled.data import Batch, input_frames, read_cuts
 from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.files import replacing
 from icefall_sampled.loading import ordered_batches
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.subsampling import min_input_frames
@@ -56,6 +58,21 @@ class DecodeConfig:
     max_rejected_percent: float = 1.0
     """Stop when a larger share of a test set than this cannot be read."""
 
+    def validate(self) -> None:
+        """Raise ValueError for the first field that cannot work."""
+        for name, value, legal, rule in (
+            ("ctc_top_k", self.ctc_top_k, self.ctc_top_k >= 0, "0 or a number of classes"),
+            ("avg", self.avg, self.avg >= 0, "at least 0"),
+            ("max_symbols", self.max_symbols, self.max_symbols >= 1, "at least 1"),
+            ("max_duration_seconds", self.max_duration_seconds, self.max_duration_seconds > 0,
+             "positive"),
+            ("num_workers", self.num_workers, self.num_workers >= 0, "at least 0"),
+            ("max_rejected_percent", self.max_rejected_percent,
+             0 <= self.max_rejected_percent <= 100, "from 0 to 100"),
+        ):  # fmt: skip
+            if not legal:
+                raise ValueError(f"{name} is {value}, it must be {rule}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class SetScore:
@@ -67,43 +84,56 @@ class SetScore:
     """Seconds of computing (encoder and search) to a second of speech."""
 
 
-def decode(config: DecodeConfig, sets: dict[str, Path]) -> dict[str, SetScore]:
+def decode(
+    config: DecodeConfig,
+    sets: dict[str, Path],
+    *,
+    make_model: Callable[[Config, int], Transducer] = Transducer,
+) -> dict[str, SetScore]:
     """Decode test sets and write recogs-, errs- and wer-summary files for words and characters.
 
-    The scores go into scores-*.json as well, from which tables of results are written.
+    The scores go into scores-*.json as well, from which tables of results are written; those of
+    sets that were decoded earlier stay there.
 
     Args:
         config: how.
         sets: manifest of each test set that the recipe has.
+        make_model: as `train` was given it.
 
     Raises:
         ValueError: for a set, checkpoint or vocabulary that does not fit, before any decoding.
     """
+    config.validate()
     unknown = sorted(set(config.sets) - set(sets))
     if unknown:
         raise ValueError(f"sets: there is no {unknown[0]!r}, it must be among {', '.join(sets)}")
-    if config.ctc_top_k < 0:
-        raise ValueError(f"ctc_top_k is {config.ctc_top_k}, it must be 0 or a number of classes")
     chosen = {
         name: read_cuts(path, argument=f"set {name}")
         for name, path in sets.items()
         if not config.sets or name in config.sets
     }
-    model, tokens = load_model(config)
+    model, tokens = load_model(config, make_model=make_model)
     scores = {name: _decode_set(config, name, cuts, model, tokens) for name, cuts in chosen.items()}
-    path = config.exp_dir / config.method / f"scores-{settings_of(config)}.json"
-    path.write_text(json.dumps({name: asdict(s) for name, s in scores.items()}, indent=2))
+    _add_scores(config.exp_dir / config.method / f"scores-{settings_of(config)}.json", scores)
     return scores
 
 
-def load_model(config: DecodeConfig) -> tuple[Transducer, TokenTable]:
+def _add_scores(path: Path, scores: dict[str, SetScore]) -> None:
+    """Put the scores of some sets into the file, in place of older ones of the same sets."""
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    rows |= {name: asdict(score) for name, score in scores.items()}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(rows, indent=2), encoding="utf-8")
+
+
+def load_model(
+    config: DecodeConfig, *, make_model: Callable[[Config, int], Transducer] = Transducer
+) -> tuple[Transducer, TokenTable]:
     """The averaged model of a run on the best device there is, in eval mode, and its tokens.
 
     Raises:
         CheckpointError: where there is no checkpoint or it is of another vocabulary.
     """
-    if config.avg < 0:
-        raise ValueError(f"avg is {config.avg}, it must be at least 0")
     if config.avg:
         paths = checkpoint.find(config.exp_dir)[-config.avg :]
     else:
@@ -118,7 +148,7 @@ def load_model(config: DecodeConfig) -> tuple[Transducer, TokenTable]:
             f"{paths[-1]} was trained with another vocabulary ({state['vocab_size']} classes) "
             f"than {config.lang_dir or trained.data.lang_dir} has ({tokens.vocab_size} classes)"
         )
-    model = Transducer(trained, tokens.vocab_size)
+    model = make_model(trained, tokens.vocab_size)
     model.load_state_dict(state["model"])
     logger.info("decoding with the mean of %d checkpoints up to %s", len(paths), paths[-1])
     return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokens

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,9 @@ import torch
 
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
+from icefall_sampled.config import Config
 from icefall_sampled.decoding.program import DecodeConfig, decode, load_model
+from icefall_sampled.modeling import Transducer
 from icefall_sampled.rejects import TooManyRejects
 from icefall_sampled.training import train
 from tests.support.corpus import make_cut, make_cuts, write_corpus, write_cuts, write_tokens
@@ -141,10 +144,41 @@ def test_what_cannot_be_decoded_is_one_sentence(
         (replace(settings, ctc_top_k=-1), sets, "ctc_top_k is -1, it must be 0 or"),
         (replace(settings, avg=-1), sets, "avg is -1, it must be at least 0"),
         (replace(settings, max_symbols=0), sets, "max_symbols is 0, it must be at least 1"),
+        (replace(settings, max_duration_seconds=0), sets, "max_duration_seconds is 0, it must be"),
+        (replace(settings, num_workers=-1), sets, "num_workers is -1, it must be at least 0"),
+        (replace(settings, max_rejected_percent=101), sets, "max_rejected_percent is 101, it must"),
     ):
         with pytest.raises(ValueError, match=message) as caught:
             decode(config, available)
         assert "\n" not in str(caught.value)
+
+
+def test_scores_of_other_sets_stay(corpus: Path, trained: Path, settings: DecodeConfig) -> None:
+    sets = {name: corpus / "dev.jsonl.gz" for name in ("one", "two")}
+    once = replace(settings, avg=1)
+    path = trained / "greedy/scores-greedy-avg-1.json"
+    decode(replace(once, sets=("one",)), sets)
+    one = json.loads(path.read_text())["one"]
+    decode(replace(once, sets=("two",)), sets)
+    assert list(json.loads(path.read_text())) == ["one", "two"]
+    assert json.loads(path.read_text())["one"] == one
+    decode(replace(once, sets=("one",)), {**sets, "one": corpus / "train.jsonl.gz"})
+    assert json.loads(path.read_text())["one"]["words"] != one["words"]
+
+
+class Other(Transducer):
+    """A recipe's own model, with a parameter more."""
+
+    def __init__(self, config: Config, vocab_size: int) -> None:
+        super().__init__(config, vocab_size)
+        self.more = torch.nn.Parameter(torch.zeros(1))
+
+
+def test_a_recipe_with_a_model_of_its_own_decodes_it(corpus: Path, tmp_path: Path) -> None:
+    train(changed(tiny_config(corpus, tmp_path), training={"max_steps": 1}), make_model=Other)
+    config = DecodeConfig(exp_dir=tmp_path)
+    assert isinstance(load_model(config, make_model=Other)[0], Other)
+    decode(config, {"dev": corpus / "dev.jsonl.gz"}, make_model=Other)
 
 
 def test_the_ctc_constraint_needs_a_ctc_head(corpus: Path, tmp_path: Path) -> None:
