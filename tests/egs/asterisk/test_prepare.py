@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from lhotse import RecordingSet
 
+from tests.support.recipes import asterisk_train
+
 ROOT = Path(__file__).resolve().parents[3]
 PREPARE = ROOT / "egs/asterisk/ASR/prepare.sh"
 
@@ -62,6 +64,12 @@ def test_stage_without_its_input_says_what_to_run(tmp_path: Path) -> None:
         assert result.returncode == 2, result.stderr
         assert sentence in result.stderr
         assert "Traceback" not in result.stderr
+
+
+def test_validation_knows_the_encoder_frame_rate_of_the_recipe() -> None:
+    factor = asterisk_train().base().encoder.subsampling
+    assert f" subsampling={factor} " in PREPARE.read_text()
+    assert '--subsampling "$subsampling"' in PREPARE.read_text()
 
 
 STAGES = """
