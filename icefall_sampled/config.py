@@ -7,7 +7,7 @@ checkpoint, so that decoding needs no architecture flags. Units are in the names
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
@@ -211,6 +211,16 @@ class Config:
     loss: LossConfig = field(default_factory=LossConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
+
+    def absolute(self) -> Config:
+        """The same with absolute paths, which mean the same files from every folder."""
+        data = replace(
+            self.data,
+            train_cuts=self.data.train_cuts.absolute(),
+            dev_cuts=self.data.dev_cuts.absolute(),
+            lang_dir=self.data.lang_dir.absolute(),
+        )
+        return replace(self, exp_dir=self.exp_dir.absolute(), data=data)
 
     def validate(self) -> None:
         """Raise ValueError for the first field, or pair of fields, that cannot work."""

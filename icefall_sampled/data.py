@@ -131,7 +131,8 @@ def usable_cuts(
     """Choose the cuts to train on.
 
     Cuts outside the wanted durations, or speed-perturbed where that is not wanted, are a choice
-    of the config and not counted; what `why_unusable` names is.
+    of the config and not counted; what `why_unusable` names is. Where `quiet`, as in all
+    processes but one, there is neither a progress bar nor a warning.
 
     Raises:
         TooManyRejects: where more than `config.max_rejected_percent` cannot be used.
@@ -155,7 +156,7 @@ def usable_cuts(
         option="--data.max-rejected-percent",
     )
     for utterance_id, reason in reasons:
-        rejects.add(utterance_id, reason)
+        rejects.add(utterance_id, reason, quiet=quiet)
     rejects.check()
     if not chosen:
         raise ValueError(f"data: none of {total} utterances can be used, at least one must be")

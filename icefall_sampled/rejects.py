@@ -77,8 +77,10 @@ class Rejects:
         """The utterances left out so far, in the order in which they were met."""
         return list(self._rejects.values())
 
-    def add(self, utterance_id: str, reason: str) -> None:
+    def add(self, utterance_id: str, reason: str, *, quiet: bool = False) -> None:
         """Leave an utterance out. One warning is logged for each id: epochs repeat themselves.
+
+        None where `quiet`, as for what another process has said.
 
         Of a reason that takes several lines, as a codec's complaint does, the gist is kept.
         """
@@ -86,7 +88,8 @@ class Rejects:
             return
         reason = textwrap.shorten(reason, _REASON_WIDTH, placeholder=" …")
         self._rejects[utterance_id] = Reject(utterance_id=utterance_id, reason=reason)
-        logger.warning("left out %s: %s", utterance_id, reason)
+        if not quiet:
+            logger.warning("left out %s: %s", utterance_id, reason)
 
     def check(self) -> None:
         """Raise `TooManyRejects` where more than the limit were left out."""

@@ -79,7 +79,7 @@ def test_unusable_utterances_are_reported_left_out_and_counted(
     everything = CutSet.from_cuts([*cuts, *bad, *chosen_away])
     config = replace(CONFIG, max_rejected_percent=10.0)
     with caplog.at_level(logging.WARNING):
-        usable, rejects = usable_cuts(everything, tokens, config, subsampling=4, quiet=True)
+        usable, rejects = usable_cuts(everything, tokens, config, subsampling=4)
     assert [cut.id for cut in usable] == [cut.id for cut in cuts]
     assert [r.utterance_id for r in rejects.rejects] == ["silent", "foreign", "hasty"]
     assert (rejects.count, rejects.total) == (3, 43)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar, cast
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 Length = TypeVar("Length", int, Tensor)
@@ -33,7 +34,8 @@ class FeatureNorm(nn.Module):
     """Each mel bin to mean 0 and variance 1, by statistics gathered over all training so far.
 
     They are part of the model, so no file of them has to be kept beside it, and they do not look
-    at the utterance that is normalised, so they suit streaming.
+    at the utterance that is normalised, so they suit streaming. Several processes gather as one.
+    A model that has gathered nothing yet leaves features as they are.
     """
 
     count: Tensor
@@ -45,6 +47,8 @@ class FeatureNorm(nn.Module):
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("total", torch.zeros(num_features, dtype=torch.float64))
         self.register_buffer("squares", torch.zeros(num_features, dtype=torch.float64))
+        self.frozen = False
+        """Whether this process's next batch, a placeholder, is no part of the statistics."""
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(N, frames, num_features), (N,) -> the same shape; training adds to the statistics."""
@@ -53,14 +57,21 @@ class FeatureNorm(nn.Module):
         mean = self.total / self.count.clamp(min=1)
         variance = self.squares / self.count.clamp(min=1) - mean * mean
         scale = variance.clamp(min=1e-5).rsqrt()
-        return (features - mean.to(features.dtype)) * scale.to(features.dtype)
+        normalised = (features - mean.to(features.dtype)) * scale.to(features.dtype)
+        return torch.where(self.count > 0, normalised, features)
 
     def _gather(self, features: Tensor, lengths: Tensor) -> None:
         padding = padding_mask(lengths, features.shape[1])
         valid = features.masked_fill(padding[..., None], 0.0).double()
-        self.count += lengths.sum()
-        self.total += valid.sum(dim=(0, 1))
-        self.squares += (valid * valid).sum(dim=(0, 1))
+        total, squares = valid.sum(dim=(0, 1)), (valid * valid).sum(dim=(0, 1))
+        sums = torch.cat([lengths.sum().double()[None], total, squares])
+        if self.frozen:
+            sums.zero_()
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(sums)
+        self.count += sums[0]
+        self.total += sums[1 : 1 + len(total)]
+        self.squares += sums[1 + len(total) :]
 
 
 class Subsampling(nn.Module):

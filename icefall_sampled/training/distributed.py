@@ -7,9 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.distributed as dist
+
+from icefall_sampled.rejects import Rejects
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,13 @@ class World:
         values: list[object] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
+
+    def share(self, rejects: Rejects) -> None:
+        """Tell all processes of what each of them left out; the limit is one for all together."""
+        for others in self.gather([(r.utterance_id, r.reason) for r in rejects.rejects]):
+            for utterance_id, reason in cast(list[tuple[str, str]], others):
+                rejects.add(utterance_id, reason, quiet=True)
+        rejects.check()
 
 
 @contextmanager

@@ -30,7 +30,8 @@ def peak_memory_mib(device: torch.device) -> float:
 class Meter:
     """Sums over the batches since the last line was written.
 
-    Losses stay on their device until a line is written: no step waits for a GPU.
+    Losses stay on their device until a line is written. (A step waits for the GPU all the same:
+    the checks of the losses' arguments do, and the gradient's norm.)
     """
 
     sums: dict[str, torch.Tensor] = field(default_factory=dict)

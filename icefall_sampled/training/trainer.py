@@ -58,6 +58,7 @@ def train(
         KeyboardInterrupt: after a checkpoint was written, where a signal asked to stop.
     """
     config.validate()
+    config = config.absolute()
     if config.training.threads:
         torch.set_num_threads(config.training.threads)
     torch.set_flush_denormal(True)  # posteriors of bad alignments slow a CPU down tenfold
@@ -106,7 +107,8 @@ def _loop(
             if due or run.step == training.max_steps:
                 result = on_dev()
                 board.write("dev", result, run.step)
-                bar.write(f"step {run.step}: dev " + _words(result))
+                if run.world.is_main:
+                    bar.write(f"step {run.step}: dev " + _words(result))
                 run.save(result["loss"])
             if stop.requested():
                 if not due:
@@ -152,6 +154,7 @@ def forward(model: nn.Module, batch: Batch, run: Run, *, with_transducer: bool) 
     precision = run.config.training.precision
     dtype = torch.float16 if precision == "float16" else torch.bfloat16
     source = batch if batch.ids else placeholder(batch, run.world.device)
+    run.model.encoder.feature_norm.frozen = not batch.ids
     with torch.autocast(run.world.device.type, dtype=dtype, enabled=precision != "float32"):
         losses: Losses = model(
             source.features, source.lengths, source.targets, source.target_lengths,
@@ -201,6 +204,7 @@ def _log(
     values["learning_rate"] = run.optimizer.param_groups[0]["lr"]
     values["gradient_norm"] = norm
     values["peak_memory_mib"] = peak_memory_mib(run.world.device)
+    run.world.share(rejects)
     values["rejected_utterances"] = rejects.count
     values["epoch"] = run.epoch
     if losses.vocabulary is not None and probe.ids:

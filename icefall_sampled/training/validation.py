@@ -64,6 +64,7 @@ def _measure(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
             for text, hypothesis in zip(batch.texts, hypotheses, strict=True):
                 found = count_errors(text.split(), run.tokens.decode(hypothesis.tokens).split())
                 errors, words = errors + found.total, words + found.reference
+    here.share(rejects)
     return _means(run, totals, count, errors, words)
 
 

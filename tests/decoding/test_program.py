@@ -166,6 +166,15 @@ def test_scores_of_other_sets_stay(corpus: Path, trained: Path, settings: Decode
     assert json.loads(path.read_text())["one"]["words"] != one["words"]
 
 
+def test_a_run_of_relative_paths_is_decoded_from_elsewhere(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus)
+    train(changed(tiny_config(Path(), Path("relative")), training={"max_steps": 1}))
+    monkeypatch.chdir(tmp_path)
+    decode(DecodeConfig(exp_dir=corpus / "relative"), {"dev": corpus / "dev.jsonl.gz"})
+
+
 class Other(Transducer):
     """A recipe's own model, with a parameter more."""
 

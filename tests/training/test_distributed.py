@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from icefall_sampled import checkpoint
-from icefall_sampled.data import read_cuts
+from icefall_sampled.data import read_cuts, usable_cuts
 from icefall_sampled.loading import epoch_batches
 from icefall_sampled.tokens import load_tokens
 from tests.support.compare import differences
-from tests.support.corpus import write_corpus
+from tests.support.corpus import make_cut, write_corpus, write_cuts
+from tests.support.curves import curves_of
 from tests.support.recipes import ROOT, interrupt, run
 from tests.support.tiny import changed, tiny_config, tiny_model
 from tests.support.two_processes import config_of, digest_of
@@ -36,12 +39,37 @@ def holed_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert len(ids) > 3
     for name in (*ids[1], *ids[2]):  # the second half of step 1, and the first of step 2
         (corpus / f"feats/{name}.npy").unlink()
+    silent = make_cut(corpus / "feats", "silent", np.zeros((60, 80), dtype=np.float32), "")
+    write_cuts(config.data.train_cuts, [*cuts, silent])
     return corpus
+
+
+def frames_of_first_batches(corpus: Path, count: int) -> int:
+    """Input frames that could be read in the first batches of both processes."""
+    config = config_of(corpus, corpus, 1)
+    cuts, _ = usable_cuts(
+        read_cuts(config.data.train_cuts, argument="train_cuts"),
+        load_tokens(config.data.lang_dir), config.data, subsampling=4, quiet=True,
+    )  # fmt: skip
+    frames = 0
+    for rank in range(2):
+        loader = epoch_batches(
+            cuts, load_tokens(config.data.lang_dir), config.data, seed=config.training.seed,
+            epoch=0, rank=rank, world_size=2,
+        )  # fmt: skip
+        batches = list(loader)
+        assert len(batches) >= count
+        frames += sum(int(batch.lengths.sum()) for batch in batches[:count])
+    return frames
 
 
 def train_two(corpus: Path, exp_dir: Path, *stop: int) -> list[dict[str, object]]:
     done = run(*TORCHRUN, PROGRAM, corpus, exp_dir, str(MAX_STEPS), *map(str, stop))
     assert done.returncode == 0, done.stderr[-3000:]
+    said = re.findall("left out ([^:]*): ", done.stderr)
+    assert len(set(said)) == len(said)  # each by one process, in one epoch
+    assert "silent" in said
+    assert len(re.findall("step 7: dev ", done.stdout)) == (not stop)
     return reports_of(exp_dir)
 
 
@@ -57,6 +85,10 @@ def test_two_processes_stay_in_step_and_resume(holed_corpus: Path, tmp_path: Pat
     names = [path.name for path in checkpoint.find(whole)]
     assert names == ["step-00000004.pt", "step-00000007.pt"]
     assert len(list((whole / "tensorboard").iterdir())) == 1
+    gathered = checkpoint.load(whole / "step-00000004.pt")["model"]["encoder.feature_norm.count"]
+    assert gathered == frames_of_first_batches(holed_corpus, 8)
+    present = len(list((holed_corpus / "feats").glob("train-*.npy")))
+    assert curves_of(whole)["train/rejected_utterances"][6] == 1 + 60 - present
 
     # The sixth half batch belongs to step 3; only rank 1 is asked to stop, and both do.
     for report in train_two(holed_corpus, pieces, 6):
