@@ -1,6 +1,7 @@
 """What every command of the project does alike: logging, errors in one sentence, exit codes.
 
-0 done; 2 the user has to change something; 130 interrupted, the same command goes on.
+0 done; 2 the user has to change something; 130 interrupted, the same command goes on; 141 nobody
+reads the output any more.
 """
 
 from __future__ import annotations
@@ -33,6 +34,12 @@ def run(main: Callable[[], None]) -> NoReturn:
     )
     try:
         main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `| head -1`, which has read enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what is still to be flushed
+        sys.exit(141)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -13,6 +13,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -174,4 +175,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # for `| head -1`: it has read enough
     sys.exit(main())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from icefall_sampled import cli
 from icefall_sampled.config import Config
 from icefall_sampled.decoding.program import DecodeConfig
+from tests.support.recipes import environment
 from tests.support.tiny import changed, tiny_config
 
 VARIANTS = {
@@ -44,6 +48,26 @@ def test_exit_codes(
         cli.run(main)
     assert caught.value.code == code
     assert capsys.readouterr().err == said
+
+
+PROGRAMS = {
+    "doctor": ["-m", "icefall_sampled.doctor"],
+    "cli": ["-c", "from icefall_sampled import cli; cli.run(lambda: print('x\\n' * 10**6))"],
+    "flushed at the end": ["-c", "from icefall_sampled import cli; cli.run(lambda: print('x'))"],
+}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_who_has_read_enough_is_told_nothing(name: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, *PROGRAMS[name]], stdout=writing, stderr=subprocess.PIPE, text=True,
+        env=environment(), check=False,
+    )  # fmt: skip
+    os.close(writing)
+    assert done.stderr == ""
+    assert done.returncode in (141, -signal.SIGPIPE)
 
 
 def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
