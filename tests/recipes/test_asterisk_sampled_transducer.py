@@ -138,12 +138,14 @@ def test_variants_are_those_of_the_paper() -> None:
         "example_scctc", "full_noaux", "batch_uniform_noaux", "example_uniform_noaux",
     } <= set(variants)  # fmt: skip
     for name, config in variants.items():
-        strategy = name.split("_")[0].replace("full", "none")
+        five = name.startswith("five_")
+        strategy = name.removeprefix("five_").split("_")[0].replace("full", "none")
         assert config.sampling.strategy == strategy
         assert ("noaux" in name) == (config.ctc.joint_weight == 0)
         assert ("scctc" in name) == config.ctc.self_conditioning
+        assert config.data.lang_dir.name == ("lang_bpe_2000" if five else "lang_bpe_500")
         if strategy != "none":
-            assert config.sampling.num_sampled < 500
+            assert config.sampling.num_sampled == (300 if five else 100)
 
 
 def test_programs_can_be_run_by_name() -> None:
