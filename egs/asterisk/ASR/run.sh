@@ -41,8 +41,6 @@ fi
 
 venv=$("$root/shared/setup_env.sh" ${environment:+"$environment"})
 export PATH=$venv/bin:$PATH
-# Threads that wait must not keep a core from those that work.
-export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 
 train=(sampled_transducer/train.py "$variant" --exp-dir "$exp_dir")
 # The phases of a shorter run keep their shares of it.
