@@ -36,7 +36,7 @@ if $short; then
   log "about 2 minutes of training on two cores; the errors will be many"
 else
   exp_dir=${exp_dir:-exp/$variant}
-  log "on two cores: set-up 5 minutes (once), preparing 2, training 12, decoding 1"
+  log "on two cores: set-up 4 minutes (once), preparing 2, training 12, decoding 1"
 fi
 
 venv=$("$root/shared/setup_env.sh" ${environment:+"$environment"})

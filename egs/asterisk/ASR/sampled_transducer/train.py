@@ -67,9 +67,9 @@ def base() -> Config:
         joiner=JoinerConfig(width=256),
         sampling=SamplingConfig(strategy="example", num_sampled=100, distribution="ctc"),
         loss=LossConfig(ctc_only_steps=800),
-        optimizer=OptimizerConfig(learning_rate=1.5e-3, schedule="cosine", warmup_steps=1000),
+        optimizer=OptimizerConfig(learning_rate=1.5e-3, schedule="cosine", warmup_steps=800),
         training=TrainingConfig(
-            max_steps=4500, checkpoint_every_steps=750, keep_checkpoints=5, log_every_steps=50
+            max_steps=3600, checkpoint_every_steps=600, keep_checkpoints=5, log_every_steps=50
         ),
     )  # fmt: skip
 
