@@ -10,6 +10,7 @@ No number in such a table is typed by hand.
 from __future__ import annotations
 
 import json
+import logging
 import platform
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def rows_of(exp_dir: Path) -> list[list[str]]:
 
 def curve(exp_dir: Path) -> str:
     """How the greedy word error rate on dev fell while the run was trained."""
+    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports the end of a file
     events = EventAccumulator(str(exp_dir / "tensorboard"))
     events.Reload()
     if "dev/wer_percent" not in events.Tags()["scalars"]:
@@ -110,7 +112,9 @@ def report(exp_dirs: tuple[Path, ...]) -> str:
 
 
 def main(
-    *exp_dirs: Path,
+    exp_dirs: tuple[Path, ...],
+    /,
+    *,
     header: Path | None = None,
     output: Path | None = None,
 ) -> None:

@@ -1,0 +1,58 @@
+"""The table of results: from files to Markdown, through the command line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+
+from icefall_sampled import checkpoint
+from icefall_sampled.config import Config
+from icefall_sampled.config_json import to_json
+
+SCRIPT = Path(__file__).resolve().parents[2] / "local/show_results.py"
+
+
+def make_run(exp_dir: Path) -> None:
+    state = {"model": {}, "config": to_json(Config()), "vocab_size": 500, "step": 7}
+    checkpoint.save(checkpoint.path_of(exp_dir, 7), state)
+    errors = {"substitutions": 1, "deletions": 2, "insertions": 0, "reference": 12}
+    score = {"words": errors, "characters": {**errors, "reference": 48}, "real_time_factor": 0.25}
+    (exp_dir / "greedy").mkdir()
+    (exp_dir / "greedy/scores-greedy-avg-1.json").write_text(json.dumps({"test": score}))
+    (exp_dir / "memory.json").write_text(json.dumps({"full, stored": 10.0, "sampled, fused": 2.5}))
+    with SummaryWriter(str(exp_dir / "tensorboard")) as board:
+        board.add_scalar("dev/wer_percent", 12.5, 7)
+
+
+def show(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_table_and_file(tmp_path: Path) -> None:
+    make_run(tmp_path / "example_ctc")
+    header, output = tmp_path / "header.md", tmp_path / "RESULTS.md"
+    header.write_text("# Results\n")
+    shown = show(
+        str(tmp_path / "example_ctc"), "--header", str(header), "--output", str(output)
+    )  # fmt: skip
+    assert shown.returncode == 0, shown.stderr
+    row = next(line for line in shown.stdout.splitlines() if line.startswith("| example_ctc"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:5] == ["300 of 500", "test", "greedy-avg-1", "25.00"]
+    assert cells[5:] == ["6.25", "0.250", "10.0", "-", "-", "2.5"]
+    assert "greedy WER % on dev by step: 7: 12.5." in shown.stdout
+    assert output.read_text() == "# Results\n\n" + shown.stdout
+
+
+def test_what_is_no_run_is_named(tmp_path: Path) -> None:
+    for arguments in ((), (str(tmp_path),)):
+        shown = show(*arguments)
+        assert shown.returncode == 2
+        assert shown.stderr.startswith("error: ")
+        assert shown.stderr.count("\n") == 1
