@@ -61,9 +61,9 @@ def transducer_loss(
         target_lengths: (N,) in [0, U].
         vocabulary: the classes of each row's softmax; None is the exact softmax over V.
         draft: a small vocabulary, such as `likely_vocabulary` gives, for a coarse first pass
-            over its classes. Only the nodes that this pass visits with a posterior above
-            `min_occupancy`, and at least one whole path, get the pass over all classes. What is
-            left out makes the loss larger, never smaller.
+            over those of its classes that `vocabulary` has too. Only the nodes that this pass
+            visits with a posterior above `min_occupancy`, and at least one whole path, get the
+            pass over all classes. What is left out makes the loss larger, never smaller.
         activation: "tanh" or "relu".
         min_occupancy: in [0, 1); backward skips nodes whose posterior is at most this. Forward
             is exact, unless there is a draft.

@@ -206,7 +206,11 @@ class Transducer(nn.Module):
         if config.draft_negatives:
             assert posterior is not None
             draft = likely_vocabulary(
-                targets, target_lengths, posterior.detach(), num_negatives=config.draft_negatives
+                targets,
+                target_lengths,
+                posterior.detach(),
+                num_negatives=config.draft_negatives,
+                within=vocabulary,
             )
         return transducer_loss(
             self.joiner.encoder_projection(encoded.out),

@@ -104,7 +104,12 @@ def sample_vocabulary(
 
 @torch.no_grad()
 def likely_vocabulary(
-    targets: Tensor, target_lengths: Tensor, probs: Tensor, *, num_negatives: int = 12
+    targets: Tensor,
+    target_lengths: Tensor,
+    probs: Tensor,
+    *,
+    num_negatives: int = 12,
+    within: SampledVocabulary | None = None,
 ) -> SampledVocabulary:
     """The positives of each row and the classes of highest weight: a draft for the loss.
 
@@ -116,6 +121,8 @@ def likely_vocabulary(
         target_lengths: (N,) integers in [0, U].
         probs: (N, V) weights, such as the mean posterior of CTC.
         num_negatives: classes beside the positives, at least 0; no more than V in all.
+        within: take classes of this vocabulary alone, made from the same targets: the one that
+            the loss is computed with.
 
     Raises:
         ValueError: as in `sample_vocabulary`.
@@ -134,9 +141,13 @@ def likely_vocabulary(
     safe, positive = _positives(targets, valid, vocab_size)
     num_positive = positive.sum(1)
     _check_values(targets, target_lengths, valid, probs, vocab_size, num_positive, vocab_size)
-    scores = probs.to(_precision(probs))
+    scores = probs.to(_precision(probs)).clamp(max=_POSITIVE_SCORE)
     num_classes = min(int(num_positive.max()) + num_negatives, vocab_size)
-    return _highest(scores.clamp(max=_POSITIVE_SCORE), positive, safe, num_classes)
+    if within is not None:
+        is_class = torch.zeros_like(positive).scatter_(1, within.ids.to(probs.device), True)
+        scores = scores.masked_fill(~is_class, -torch.inf)
+        num_classes = min(num_classes, within.ids.shape[1])
+    return _highest(scores, positive, safe, num_classes)
 
 
 @torch.no_grad()

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from icefall_sampled.losses import chunks, joiner_chunks, transducer_loss
 from icefall_sampled.losses.draft import draft_log_probs, worthwhile_nodes
 from icefall_sampled.losses.lattice import posteriors
-from icefall_sampled.sampling import (
-    likely_vocabulary,
-)
+from icefall_sampled.sampling import likely_vocabulary
 from tests.losses.reference import loss_and_gradients, make_batch, relative_error, sampled
 
 LENGTHS = ([9, 4, 7, 1, 6], [5, 6, 0, 2, 3])
@@ -52,8 +50,11 @@ def test_draft_keeps_loss_and_gradient(num_sampled: int | None, sharpness: float
 
 @pytest.mark.parametrize("mib", [16.0, 1e-3, 1e-6])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
-def test_draft_softmax_by_hand(mib: float, activation: str) -> None:
+@pytest.mark.parametrize("strategy", ["example", "batch", None])
+def test_draft_softmax_by_hand(mib: float, activation: str, strategy: str | None) -> None:
+    """It is over the draft's classes, those left out that the exact softmax does not have."""
     batch = make_batch(*LENGTHS, vocab_size=25)
+    vocabulary = None if strategy is None else sampled(batch, 16, strategy)
     draft = likely_vocabulary(
         batch.targets,
         batch.target_lengths,
@@ -62,7 +63,7 @@ def test_draft_softmax_by_hand(mib: float, activation: str) -> None:
     )
     joiner = joiner_chunks.Joiner(
         *(p.detach() for p in batch.parameters()),
-        ids=None,
+        ids=None if vocabulary is None else vocabulary.ids[: 1 if strategy == "batch" else None],
         labels=torch.zeros(5, batch.predictor_out.shape[1], dtype=torch.int64),
         activation=activation,
         dtype=torch.float64,
@@ -72,6 +73,10 @@ def test_draft_softmax_by_hand(mib: float, activation: str) -> None:
     blank, label = draft_log_probs(joiner, draft, (batch.encoder_lengths, batch.target_lengths))
     for n in range(5):
         row, ids = batch.utterance(n), draft.ids[n].tolist()
+        if vocabulary is not None:
+            common = set(ids) & set(vocabulary.ids[n].tolist())
+            assert common < set(ids)
+            ids = sorted(common)  # blank first
         hidden = row.encoder_out[0, :, None] + row.predictor_out[0]
         hidden = hidden.tanh() if activation == "tanh" else hidden.relu()
         expected = (hidden @ batch.weight[ids].t() + batch.bias[ids]).log_softmax(2)

@@ -242,6 +242,24 @@ def test_likely_vocabulary_is_positives_then_the_highest_weights() -> None:
     assert everything.ids.sort(1).values.tolist() == [list(range(6))] * 2
 
 
+@pytest.mark.parametrize("strategy", ["example", "batch"])
+def test_likely_vocabulary_stays_within_another(strategy: str) -> None:
+    targets, lengths = torch.tensor([[5, 2, 5], [1, -1, 99]]), torch.tensor([3, 1])
+    vocabulary = sample_vocabulary(
+        targets, lengths, vocab_size=40, num_sampled=9, strategy=strategy
+    )
+    probs = torch.rand(2, 40)
+    draft = likely_vocabulary(targets, lengths, probs, num_negatives=2, within=vocabulary)
+    for n, positives in enumerate([[0, 2, 5], [0, 1]]):
+        ids = draft.ids[n].tolist()
+        assert ids[: len(positives)] == positives
+        others = set(vocabulary.ids[n].tolist()) - set(positives)
+        by_weight = sorted(others, key=lambda k: -float(probs[n, k]))
+        assert ids[len(positives) :] == by_weight[: 5 - len(positives)]
+    everything = likely_vocabulary(targets, lengths, probs, num_negatives=99, within=vocabulary)
+    assert everything.ids.sort(1).values.equal(vocabulary.ids.sort(1).values)
+
+
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
