@@ -146,11 +146,12 @@ class LossConfig:
 
     implementation: Literal["auto", "fused", "naive"] = "auto"
     """See `icefall_sampled.losses.transducer_loss`."""
-    min_occupancy: float = 1e-6
-    """Lattice nodes whose posterior is at most this are left out of backward."""
-    draft_negatives: int = 0
+    min_occupancy: float = 1e-5
+    """Lattice nodes whose posterior is at most this are left out: of the whole loss, if there is a
+    draft, else of backward alone."""
+    draft_negatives: int = 12
     """Classes besides the labels in a draft pass that finds the nodes worth computing at all,
-    taken from the mean CTC posterior; 0 for no draft."""
+    taken from the mean CTC posterior; 0, or no CTC loss, means no draft."""
     ctc_only_steps: int = 0
     """First steps that train the CTC losses alone, a cheap start for the encoder."""
 
@@ -251,9 +252,6 @@ class Config:
              drawn_from != "interctc" or bool(layers), "another: ctc.intermediate_layers is empty"),
             ("loss.ctc_only_steps", self.loss.ctc_only_steps,
              self.loss.ctc_only_steps <= 0 or ctc.joint_weight > 0 or bool(layers),
-             "0 where there is no CTC loss"),
-            ("loss.draft_negatives", self.loss.draft_negatives,
-             self.loss.draft_negatives <= 0 or ctc.joint_weight > 0 or bool(layers),
              "0 where there is no CTC loss"),
             ("data.max_duration_seconds", self.data.max_duration_seconds,
              self.data.max_duration_seconds >= self.data.max_utterance_seconds,

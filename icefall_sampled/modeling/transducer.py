@@ -171,9 +171,14 @@ class Transducer(nn.Module):
         config = self.config
         if config.sampling.strategy != "none" and config.sampling.distribution != "uniform":
             return config.sampling.distribution
-        if config.loss.draft_negatives:
+        if self._has_draft():
             return "ctc" if config.ctc.joint_weight > 0 else "interctc"
         return "none"
+
+    def _has_draft(self) -> bool:
+        loss = self.config.loss
+        takes_draft = loss.implementation != "naive" and self.ctc is not None
+        return takes_draft and loss.draft_negatives > 0
 
     def _sample(
         self, posterior: Tensor | None, targets: Tensor, target_lengths: Tensor
@@ -203,7 +208,7 @@ class Transducer(nn.Module):
     ) -> Tensor:
         config, output = self.config.loss, self.joiner.output
         draft = None
-        if config.draft_negatives:
+        if self._has_draft():
             assert posterior is not None
             draft = likely_vocabulary(
                 targets,

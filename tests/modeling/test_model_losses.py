@@ -97,9 +97,22 @@ def test_k_is_widened_to_hold_the_positives(strategy: str, needed: int) -> None:
         assert losses.vocabulary.ids.shape[1] == max(needed, num_sampled)
 
 
-@pytest.mark.parametrize("distribution", ["uniform", "ctc", "interctc"])
-def test_negatives_follow_the_posterior_that_the_config_names(distribution: str) -> None:
-    model = tiny_model(config_of("example", distribution))
+@pytest.mark.parametrize(
+    ("distribution", "draft_negatives", "implementation", "source"),
+    [
+        ("ctc", 0, "auto", "ctc"),
+        ("interctc", 0, "auto", "interctc"),
+        ("interctc", 2, "auto", "interctc"),
+        ("uniform", 2, "auto", "ctc"),  # for the draft alone
+        ("uniform", 2, "naive", "none"),
+        ("uniform", 0, "auto", "none"),
+    ],
+)
+def test_the_posterior_is_of_the_head_that_the_config_names(
+    distribution: str, draft_negatives: int, implementation: str, source: str
+) -> None:
+    loss = {"draft_negatives": draft_negatives, "implementation": implementation}
+    model = tiny_model(changed(config_of("example", distribution), loss=loss))
     features, lengths, targets, target_lengths = ragged_batch(LENGTHS, TARGET_LENGTHS)
     encoded = model.encode(features, lengths)
     _, _, posterior = model._ctc_losses(encoded, targets, target_lengths)
@@ -109,10 +122,10 @@ def test_negatives_follow_the_posterior_that_the_config_names(distribution: str)
         for name, hidden in (("ctc", encoded.out), ("interctc", encoded.taps[-1]))
     }
     assert not torch.allclose(expected["ctc"], expected["interctc"])
-    if distribution == "uniform":
+    if source == "none":
         assert posterior is None
     else:
-        torch.testing.assert_close(posterior, expected[distribution])
+        torch.testing.assert_close(posterior, expected[source])
 
 
 def test_a_class_of_high_posterior_is_drawn() -> None:
