@@ -59,10 +59,12 @@ def joiner_gradients(
         min_occupancy: nodes with blank + label of at most this are left out.
     """
     shapes = (joiner.encoder_out, joiner.predictor_out, joiner.weight, joiner.bias)
+    # What is added up node by node, or chunk by chunk from all nodes, loses digits in float32.
+    dtypes = joiner.dtype, torch.float64, joiner.dtype, torch.float64
     sums = _Sums(
         *(
-            torch.zeros(x.shape, dtype=joiner.dtype, device=x.device) if need else None
-            for x, need in zip(shapes, needed, strict=True)
+            torch.zeros(x.shape, dtype=dtype, device=x.device) if need else None
+            for x, dtype, need in zip(shapes, dtypes, needed, strict=True)
         )
     )
     if not any(needed):
@@ -108,7 +110,7 @@ def _add_chunk(joiner: Joiner, chunk: Chunk, steps: _Steps, sums: _Sums) -> None
         if steps.sign is not None:
             grad *= steps.sign[utterance][..., None]
         if sums.bias is not None:
-            _add_rows(sums.bias, classes, grad.sum(1))
+            _add_rows(sums.bias, classes, grad.sum(1).to(sums.bias.dtype))
         grad = grad.to(joiner.matmul_dtype)
         if sums.weight is not None:
             _add_product(sums.weight, classes, grad, factor)
@@ -127,9 +129,14 @@ def _add_inputs(
         grad.mul_(hidden.mul_(hidden).neg_().add_(1))
     else:
         grad.masked_fill_(hidden.le(0), 0)
+    grad = grad.flatten(0, 1)
     for total, rows in ((sums.encoder_out, frame), (sums.predictor_out, prefix)):
-        if total is not None:
-            total.view(-1, joiner.width).index_add_(0, rows.flatten(), grad.flatten(0, 1))
+        if total is None:
+            continue
+        flat = total.view(-1, joiner.width)
+        size = len(grad) if total.dtype == grad.dtype else len(grad) // 8 + 1
+        for some, part in zip(rows.flatten().split(size), grad.split(size), strict=True):
+            flat.index_add_(0, some, part.to(total.dtype))
 
 
 def _add_rows(total: Tensor, classes: Tensor | slice, rows: Tensor) -> None:

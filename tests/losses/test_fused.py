@@ -127,24 +127,31 @@ def test_any_upstream_gradient(scale: float) -> None:
 def test_float32_error_is_no_worse_than_the_naive_one(
     num_sampled: int | None, activation: str
 ) -> None:
+    """Of the loss and of each gradient, against float64. In a single batch it is chance."""
     sizes = {"width": 32, "vocab_size": 60, "padding": 0.0}
-    exact_batch = make_batch([40, 33], [12, 15], **sizes)
-    batch = make_batch([40, 33], [12, 15], **sizes, dtype=torch.float32)
-    options = {
-        "vocabulary": None if num_sampled is None else sampled(batch, num_sampled),
-        "activation": activation,
-    }
-    exact = loss_and_gradients(exact_batch, implementation="naive", **options)
-    naive = relative_error(loss_and_gradients(batch, implementation="naive", **options), exact)
-    fused = relative_error(loss_and_gradients(batch, implementation="fused", **options), exact)
-    # Both are a few roundings; which is smaller is chance, a factor is not.
-    assert fused <= 3 * naive
-    assert fused < 1e-5
+    errors = {"naive": torch.zeros(5), "fused": torch.zeros(5)}
+    for seed in range(20):
+        exact_batch = make_batch([40, 33], [12, 15], **sizes, seed=seed)
+        batch = make_batch([40, 33], [12, 15], **sizes, seed=seed, dtype=torch.float32)
+        options = {
+            "vocabulary": None if num_sampled is None else sampled(batch, num_sampled),
+            "activation": activation,
+        }
+        exact = loss_and_gradients(exact_batch, implementation="naive", **options)
+        for implementation, total in errors.items():
+            actual = loss_and_gradients(batch, implementation=implementation, **options)
+            pairs = zip(actual, exact, strict=True)
+            total += torch.tensor([relative_error([a], [e]) for a, e in pairs])
+    # Over 100 batches the ratio is 1.0; over these 20 it is within a quarter of that.
+    assert (errors["fused"] <= 1.4 * errors["naive"]).all(), errors
+    assert (errors["fused"] / 20 < 2e-6).all(), errors
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("num_sampled", [None, 30])
 def test_autocast(dtype: torch.dtype, num_sampled: int | None) -> None:
+    if dtype == torch.float16 and torch.__version__ < "2":
+        pytest.skip("on a CPU torch 1.13 has no autocast to float16")
     sizes = {"width": 32, "vocab_size": 60, "padding": 0.0}
     batch = make_batch([20, 13], [12, 9], **sizes, dtype=torch.float32)
     vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
