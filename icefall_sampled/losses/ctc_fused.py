@@ -103,6 +103,7 @@ def _log_probs(
     small = layer.bias.new_zeros(num_rows * num_frames, ids.shape[1])
     norm = layer.bias.new_zeros(num_rows * num_frames)
     posterior = layer.bias.new_zeros(num_rows, len(layer.bias) if with_posterior else 0)
+    is_whole = len(list(layer.blocks())) == 1
     for rows in layer.split(valid_rows(num_frames, lengths)):
         chunk = flat[rows].to(layer.matmul_dtype)
         utterance = rows.div(num_frames, rounding_mode="floor")
@@ -115,11 +116,14 @@ def _log_probs(
             place = classes.sub(block.start).clamp_(0, logits.shape[1] - 1)
             found = torch.where(inside, logits.gather(1, place), found)
             peak, total, _ = add_block(peak, total, logits)
-            weights = logits
+            weights = logits if is_whole else peak
+            del logits
         norm[rows] = peak + total.log()
         small[rows] = found.sub_(norm[rows][:, None])
         if with_posterior:
-            _add_posterior(posterior, layer, chunk, utterance, norm[rows], weights / total[:, None])
+            if is_whole:
+                weights.div_(total[:, None])
+            _add_posterior(posterior, layer, chunk, utterance, norm[rows], weights)
     shape = num_rows, num_frames
     return small.view(*shape, -1), norm.view(shape), posterior.div_(lengths[:, None])
 
@@ -199,4 +203,5 @@ def _gradients(
                 to_weight[block] += (grad.t() @ chunk).to(layer.dtype)
             if to_hidden is not None:
                 to_hidden[rows] += (grad @ layer.weight[block]).to(layer.dtype)
+            del grad  # before the next block's is there
     return None if to_hidden is None else to_hidden.view_as(hidden), to_weight, to_bias

@@ -101,6 +101,7 @@ def _chunk_log_probs(joiner: Joiner, chunk: Chunk) -> tuple[Tensor, Tensor, Tens
             label = torch.where(inside, found, label)
             old_peak, peak = peak, torch.maximum(peak, block_peak)
             total = total * (old_peak - peak).exp() + logits.sub_(peak[..., None]).exp_().sum(2)
+        del logits  # before the next block's are there
     # A float32 sum of these would lose digits that the logits have.
     log_total = total.log()
     norm = peak.double() + log_total

@@ -117,6 +117,8 @@ def _add_chunk(joiner: Joiner, chunk: Chunk, steps: _Steps, sums: _Sums) -> None
         if sums.encoder_out is not None or sums.predictor_out is not None:
             product = (grad @ weight).to(joiner.dtype)
             to_hidden = product if to_hidden is None else to_hidden.add_(product)
+            del product
+        del grad  # before the next block's is there
     if to_hidden is not None:
         _add_inputs(joiner, hidden, to_hidden.view_as(hidden), frame, prefix, sums)
 
