@@ -1,0 +1,1 @@
+"""What the losses cost beside other packages' losses; see README.md."""

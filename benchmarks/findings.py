@@ -1,0 +1,177 @@
+"""What the rows of measurements show: ratios, agreement, nodes, denormals, growth."""
+
+from __future__ import annotations
+
+import statistics
+
+from benchmarks.growth import EXPECTED, METHODS, SWEEPS, fit
+from benchmarks.methods import METHODS as LOSSES
+from benchmarks.results import Row
+from benchmarks.tables import in_order, is_ok, markdown, select
+
+TOLERANCE = 1e-3
+"""How far losses that are the same number may be apart, relative to it."""
+
+
+def ratio(rows: list[Row], column: str, method: str, base: str) -> float | None:
+    """Median over batches of the method's figure by that of the base; None without a pair."""
+    pairs = []
+    for row in filter(is_ok, select(rows, method=method)):
+        for other in filter(is_ok, select(rows, method=base, batch=row["batch"])):
+            pairs.append(float(row[column]) / float(other[column]))
+    return statistics.median(pairs) if pairs else None
+
+
+def goals(rows: list[Row]) -> str:
+    """What was to be reached, and what was."""
+    lines = []
+    for what, column, source, method, base, wanted in GOALS:
+        here = select(rows, flush="True", posteriors=source, vocab_size="2000")
+        found = ratio(here, column, method, base)
+        if found is not None:
+            reached = "yes" if found <= wanted else "no"
+            lines.append([f"{what}: {method} by {base}, {source}", _one_in(wanted),
+                          _one_in(found), reached])  # fmt: skip
+    for method in OURS:
+        found = size_ratio(rows, method)
+        if found is not None:
+            reached = "yes" if abs(found - 1) <= 0.05 else "no"
+            lines.append([f"peak memory: {method}, V = 32768 by V = 500, random", "0.95–1.05",
+                          f"{found:.3f}", reached])  # fmt: skip
+    return markdown(["V = 2000, unless it says otherwise", "wanted", "measured", "reached"], lines)
+
+
+OURS = ("fused full", "fused sampled", "fused sampled + draft")
+
+GOALS: tuple[tuple[str, str, str, str, str, float], ...] = (
+    *(("peak memory", "peak_mib", "random", ours, base, wanted)
+      for ours in OURS
+      for base, wanted in (("k2 pruned", 0.05), ("fast_rnnt pruned", 0.05), ("k2 full", 0.02))),
+    *(("time", "total_seconds", source, ours, base, wanted)
+      for source, ours, wanted in (
+          ("random", "fused sampled", 0.5),
+          ("trained", "fused sampled + draft", 0.2),
+          ("trained", "fused full", 1.0),
+          ("trained", "fused full + draft", 1.0),
+      )
+      for base in ("k2 pruned", "fast_rnnt pruned")),
+)  # fmt: skip
+"""What, column, posteriors, method, base, and the ratio that is wanted at most."""
+
+
+def _one_in(value: float) -> str:
+    return f"1/{1 / value:.1f}" if value < 0.95 else f"{value:.2f}"
+
+
+def size_ratio(rows: list[Row], method: str) -> float | None:
+    """Peak memory at V = 32768 by that at V = 500, median over common batches."""
+    here = select(rows, flush="True", posteriors="random", method=method)
+    small = {r["batch"]: r for r in filter(is_ok, select(here, vocab_size="500"))}
+    pairs = [
+        float(row["peak_mib"]) / float(small[row["batch"]]["peak_mib"])
+        for row in filter(is_ok, select(here, vocab_size="32768"))
+        if row["batch"] in small
+    ]
+    return statistics.median(pairs) if pairs else None
+
+
+def denormals(rows: list[Row]) -> str:
+    """Time without flushing by time with it."""
+    lines = []
+    for method in in_order(row["method"] for row in rows):
+        line = [method]
+        for source in ("random", "trained"):
+            here = select(rows, method=method, posteriors=source)
+            flushed = {
+                (r["vocab_size"], r["batch"]): r for r in filter(is_ok, select(here, flush="True"))
+            }
+            pairs = [
+                float(row["total_seconds"]) / float(flushed[key]["total_seconds"])
+                for row in filter(is_ok, select(here, flush="False"))
+                if (key := (row["vocab_size"], row["batch"])) in flushed
+            ]
+            line.append(f"{statistics.median(pairs):.2f}" if pairs else "–")
+        if line[1:] != ["–", "–"]:
+            lines.append(line)
+    return markdown(["time without flushing by time with it", "random", "trained"], lines)
+
+
+def nodes(rows: list[Row]) -> str:
+    """The share of nodes at which all K classes are computed."""
+    lines = []
+    for method in in_order(row["method"] for row in rows if row["nodes_forward"]):
+        for source in ("random", "trained"):
+            here = [r for r in select(rows, method=method, posteriors=source) if is_ok(r)]
+            here = [r for r in here if r["nodes_forward"] and r["vocab_size"] == "2000"]
+            if here:
+                lines.append([method, source, *(_share(here, c) for c in
+                              ("nodes_forward", "nodes_backward"))])  # fmt: skip
+    return markdown(["V = 2000", "posteriors", "forward %", "backward %"], lines)
+
+
+def _share(rows: list[Row], column: str) -> str:
+    shares = [100 * float(r[column]) / float(r["nodes"]) for r in rows if r[column]]
+    return f"{statistics.median(shares):.1f}" if shares else "–"
+
+
+def agreement(rows: list[Row]) -> str:
+    """How far apart losses are that compute the same number.
+
+    Raises:
+        ValueError: where one is farther off than `TOLERANCE`.
+    """
+    worst: dict[str, float] = {}
+    keys = {(r["vocab_size"], r["posteriors"], r["batch"], r["num_sampled"]) for r in rows}
+    for vocab, source, batch, classes in keys:
+        here = select(
+            rows, vocab_size=vocab, posteriors=source, batch=batch, num_sampled=classes
+        )  # fmt: skip
+        for value in ("full", "sampled"):
+            same = [r for r in here if is_ok(r) and LOSSES[r["method"]].value == value]
+            losses = [float(r["loss"]) for r in same]
+            if len(losses) > 1:
+                middle = statistics.median(losses)
+                off = max(abs(x - middle) for x in losses) / middle
+                worst[value] = max(worst.get(value, 0.0), off)
+                if not off <= TOLERANCE:
+                    found = {r["method"]: float(r["loss"]) for r in same}
+                    raise ValueError(f"losses disagree at V = {vocab}, {source} {batch}: {found}")
+    return "; ".join(f"{value} softmax: {off:.1e}" for value, off in sorted(worst.items()))
+
+
+def growth(rows: list[Row]) -> str:
+    """Fitted exponents beside the expected ones."""
+    lines = []
+    for method, (source, letters) in METHODS.items():
+        for letter in (x for x in SWEEPS if x in letters):
+            points = sweep(select(rows, method=method), letter)
+            if len(points) < 3:
+                continue
+            xs = [x for x, _ in points]
+            line = [method, source, letter, f"{xs[0]:g}–{xs[-1]:g}"]
+            expected = EXPECTED[method][letter]
+            for column, wanted in zip(("total_seconds", "peak_mib"), expected, strict=True):
+                found = fit(xs, [float(row[column]) for _, row in points])
+                line += [f"{found.exponent:.2f} ± {found.spread:.2f}", wanted]
+            lines.append(line)
+    header = ["", "posteriors", "", "from–to", "time", "expected", "memory", "expected"]
+    return markdown(header, lines)
+
+
+COLUMN_OF = {
+    "T": "frames",
+    "U": "labels",
+    "V": "vocab_size",
+    "K": "num_sampled",
+    "N": "batch_size",
+}
+
+
+def sweep(rows: list[Row], letter: str) -> list[tuple[float, Row]]:
+    """What was varied, and the row, by size."""
+    points = [
+        (float(row[COLUMN_OF[letter]]), row)
+        for row in rows
+        if is_ok(row) and row["batch"].startswith(f"sweep-{letter}-")
+    ]
+    return sorted(points, key=lambda point: point[0])

@@ -1,0 +1,73 @@
+"""Where, with what and on which state of the code something was measured."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+MEASURED = (
+    "icefall_sampled/losses",
+    "icefall_sampled/sampling",
+    "benchmarks/cases.py",
+    "benchmarks/measure.py",
+    "benchmarks/methods.py",
+    "benchmarks/trained.py",
+    "benchmarks/worker.py",
+)
+"""What decides the figures. A commit that changes nothing else does not make them old."""
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory, system."""
+    return {
+        "machine": _processor(),
+        "cores": os.cpu_count(),
+        "ram_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "os": f"{platform.system()} {platform.release()}",
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()} ({platform.machine()})"
+
+
+def code() -> dict[str, Any]:
+    """The last commit that changed what is measured, and whether it has been changed since."""
+    commit = _git("log", "-1", "--format=%h", "--", *MEASURED) or "unknown"
+    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--", *MEASURED))}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def version_of(package: str | None) -> str:
+    """Of an installed package; empty where there is none."""
+    if package is None:
+        return ""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def available_mib() -> float:
+    """Memory that a new process may take."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(float(x.split()[1]) / 1024 for x in lines if x.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**20

@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+"""Write the tables of benchmarks/README.md and README.md, and draw the figures, from the results.
+
+    python -m benchmarks.report
+
+No number in these tables is typed by hand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks import findings, plots, tables
+from benchmarks import results as results_file
+from benchmarks.bench_loss import RESULTS
+from benchmarks.machine import ROOT
+from benchmarks.results import Row
+from benchmarks.tables import in_order, is_ok, markdown, select
+from icefall_sampled.script import run_script
+
+SHORT = ("k2 full", "k2 pruned", "fast_rnnt pruned", "naive sampled", "fused full",
+         "fused full + draft", "fused sampled", "fused sampled + draft")  # fmt: skip
+"""The methods of the short table."""
+
+MARK = "benchmark"
+LONG, SHORT_IN = RESULTS.parent / "README.md", ROOT / "README.md"
+
+
+def long_text(losses: list[Row], growth: list[Row]) -> str:
+    """Everything, for benchmarks/README.md.
+
+    Raises:
+        ValueError: where losses that should be the same number are not.
+    """
+    flushed = select(losses, flush="True")
+    parts = ["### What was to be reached", findings.goals(losses)]
+    for source in in_order(row["posteriors"] for row in flushed):
+        here = select(flushed, posteriors=source)
+        parts += [
+            f"### Peak memory in MiB, {source} posteriors", tables.figures(here, "peak_mib"),
+            f"### Time in seconds, {source} posteriors", tables.figures(here, "total_seconds"),
+        ]  # fmt: skip
+    medium = select(flushed, vocab_size="2000")
+    for source in in_order(row["posteriors"] for row in medium):
+        here = select(medium, posteriors=source)
+        parts += [
+            f"### By batch: seconds at V = 2000, {source} posteriors",
+            tables.by_batch(here, "total_seconds"),
+        ]  # fmt: skip
+    parts += [
+        "### Nodes that were computed", findings.nodes(flushed),
+        "### Denormal numbers", findings.denormals(losses),
+        "### Growth", findings.growth(growth),
+        "### Agreement",
+        f"Largest relative distance from the median of what should be one number: "
+        f"{findings.agreement(losses)}.",
+        "### Where and with what", provenance([*losses, *growth]),
+    ]  # fmt: skip
+    return "\n\n".join(parts)
+
+
+def short_text(losses: list[Row]) -> str:
+    """The most telling figures, for README.md."""
+    rows = select(losses, flush="True", vocab_size="2000")
+    header, lines = [""], [[method] for method in SHORT]
+    for column, unit in (("peak_mib", "MiB"), ("total_seconds", "s")):
+        for source in ("random", "trained"):
+            here = select(rows, posteriors=source)
+            batches = tables.common_batches(here)
+            here = [row for row in here if row["batch"] in batches]
+            header.append(f"{unit}, {source}")
+            for line in lines:
+                line.append(tables.cell(select(here, method=line[0]), column))
+    return markdown(header, [line for line in lines if set(line[1:]) != {"–"}])
+
+
+def provenance(rows: list[Row]) -> str:
+    """Machines, versions and commits of the rows."""
+    lines = []
+    for name, columns in (
+        ("machine", ("machine", "cores", "ram_gib", "os")),
+        ("threads of a measurement", ("threads",)),
+        ("environments", ("environment", "python", "torch")),
+        ("peers", ("method", "peer_version")),
+        ("code", ("commit", "dirty")),
+        ("trained model", ("model",)),
+    ):
+        seen = dict.fromkeys(tuple(row[c] for c in columns) for row in rows if is_ok(row))
+        if name == "peers":
+            seen = dict.fromkeys(x for x in seen if x[1])
+        values = [" ".join(x for x in value if x) for value in seen]
+        lines.append(f"- {name}: {'; '.join(sorted(filter(None, values)))}")
+    text = "\n".join(lines)
+    return text.replace(" False", "").replace(" True", ", with changes not committed")
+
+
+def write(folder: Path, *, long: Path, short: Path) -> None:
+    """Read the results in a folder; write the tables, and the figures into the folder."""
+    losses = results_file.newest(results_file.read(folder / "losses.csv"))
+    growth = results_file.newest(results_file.read(folder / "growth.csv"))
+    if not losses:
+        raise ValueError(f"results is {folder}, it must hold losses.csv with a row or more")
+    tables.replace_between(long, MARK, long_text(losses, growth))
+    tables.replace_between(short, MARK, short_text(losses))
+    plots.draw_losses(losses, folder / "losses.png")
+    if growth:
+        plots.draw_growth(growth, folder / "growth.png")
+
+
+def main(
+    *,
+    results: Path = RESULTS,
+    long: Path = LONG,
+    short: Path = SHORT_IN,
+) -> None:
+    """Write tables and figures from the results.
+
+    Args:
+        results: folder of losses.csv and growth.csv; the figures go there too.
+        long: Markdown file for all tables, between its markers.
+        short: Markdown file for the most telling one.
+    """
+    write(results, long=long, short=short)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,78 @@
+"""The rows of measurements, in CSV files that grow: one row is one measurement."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from benchmarks.cases import Setting
+
+COLUMNS = (
+    "method", "vocab_size", "num_sampled", "joiner_width", "batch", "posteriors", "flush",
+    "batch_size", "frames", "labels", "nodes", "nodes_forward", "nodes_backward",
+    "status", "note", "loss",
+    "warm_ups", "repeats", "forward_seconds", "backward_seconds", "total_seconds",
+    "fastest_seconds", "slowest_seconds", "cpu_seconds",
+    "peak_mib", "peak_rss_mib", "predicted_mib", "inputs_mib", "gradients_mib",
+    "threads", "device", "seed", "machine", "cores", "ram_gib", "os", "environment",
+    "python", "torch", "peer_version", "commit", "dirty", "model",
+)  # fmt: skip
+"""Times are medians over the repeats, total_seconds with its range; memory is beyond inputs and
+their gradients: peak_mib that of tensors, peak_rss_mib that of the process. The loss is the sum
+over the batch in nats. frames and labels are the longest of the batch, nodes are without padding;
+nodes_forward and nodes_backward are those at which all K classes were computed."""
+
+IDENTITY = (
+    "method", "vocab_size", "num_sampled", "joiner_width", "batch", "posteriors", "flush",
+    "batch_size", "threads", "device", "seed", "machine", "commit", "dirty", "model",
+)  # fmt: skip
+"""Two rows that agree in these are of the same measurement."""
+
+Row = dict[str, str]
+
+
+def columns_of(setting: Setting) -> dict[str, Any]:
+    """The columns that the setting alone decides."""
+    fields = {k: v for k, v in setting.to_json().items() if k != "shapes"}
+    return fields | {"batch_size": len(setting.shapes)}
+
+
+def identity(row: dict[str, Any]) -> tuple[str, ...]:
+    """What `IDENTITY` says, as it would be read from a file."""
+    return tuple(str(row.get(name, "")) for name in IDENTITY)
+
+
+def read(path: Path) -> list[Row]:
+    """All rows; none where there is no file.
+
+    Raises:
+        ValueError: where the file has other columns.
+    """
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise ValueError(f"results is {path}, which has other columns: name another file")
+        return list(reader)
+
+
+def append(path: Path, row: dict[str, Any]) -> None:
+    """One more row, on disk when this returns."""
+    unknown = set(row) - set(COLUMNS)
+    assert not unknown, unknown
+    path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def newest(rows: list[Row]) -> list[Row]:
+    """Of rows that differ in commit, time of measurement or state alone, the last."""
+    ignored = {"commit", "dirty"}
+    names = [name for name in IDENTITY if name not in ignored]
+    return list({tuple(row[name] for name in names): row for row in rows}.values())
