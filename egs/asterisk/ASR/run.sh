@@ -64,5 +64,5 @@ decode=(sampled_transducer/decode.py --exp-dir "$exp_dir" --data-dir "$data_dir"
 python "${decode[@]}"
 # The constraint needs a CTC head.
 [[ $variant == *_noaux ]] || python "${decode[@]}" --ctc-top-k 100
-python -m icefall_sampled.memory --exp-dir "$exp_dir"
+python -m icefall_sampled.memory measure --exp-dir "$exp_dir"
 python "$root/local/show_results.py" "$exp_dir"

@@ -1,52 +1,26 @@
 """Measure the memory of a training step, with the sampled and with the full softmax.
 
-    python -m icefall_sampled.memory --exp-dir exp/example_ctc
-
-On a GPU torch's allocator counts; on a CPU every allocation and release of the step is counted
-from torch's profiler, so the figure is that of the tensors and not of the process.
+python -m icefall_sampled.memory measure --exp-dir exp/example_ctc
 """
 
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch import nn
 
 from icefall_sampled import checkpoint
 from icefall_sampled.config import Config, SamplingConfig
 from icefall_sampled.config_json import from_json
 from icefall_sampled.data import Batch, Utterances, read_cuts, usable_cuts
+from icefall_sampled.memory.allocations import MIB, peak_allocated_mib
+from icefall_sampled.memory.footprint import parameter_bytes
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.script import run_script
 from icefall_sampled.tokens import load_tokens
 from icefall_sampled.training.optimizer import make_optimizer
-
-logger = logging.getLogger(__name__)
-
-MIB = 2**20
-
-
-def peak_allocated_mib(step: Callable[[], None], device: torch.device) -> float:
-    """The most memory that tensors made during `step` hold at once, in MiB."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        step()
-        return (torch.cuda.max_memory_allocated(device) - before) / MIB
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        step()
-    live, peak = 0, 0
-    for event in recorded.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            live += event.nbytes()  # negative where memory is released
-            peak = max(peak, live)
-    return peak / MIB
 
 
 def training_step_mib(model: Transducer, batch: Batch) -> float:
@@ -60,17 +34,36 @@ def training_step_mib(model: Transducer, batch: Batch) -> float:
 
     def step() -> None:
         optimizer = make_optimizer(model, model.config.optimizer)
-        losses = model(
-            on_device.features, on_device.lengths, on_device.targets, on_device.target_lengths
-        )
-        losses.total.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        _step(model, on_device, optimizer)
 
     return peak_allocated_mib(step, device)
 
 
-def measure(exp_dir: Path, *, max_duration_seconds: float = 0.0) -> dict[str, float]:
+def whole_step_mib(model: Transducer, batch: Batch) -> float:
+    """What a training step needs in all once training runs, in MiB.
+
+    Parameters, the batch and the optimizer's states are there before; the step's peak is added.
+    """
+    device = next(model.parameters()).device
+    on_device = batch.to(device)
+    optimizer = make_optimizer(model, model.config.optimizer)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()  # makes the states; the learning rate is still zero
+    optimizer.zero_grad(set_to_none=True)
+    resident = 3 * parameter_bytes(model) + 4 * on_device.features.numel()
+    return resident / MIB + peak_allocated_mib(lambda: _step(model, on_device, optimizer), device)
+
+
+def _step(model: Transducer, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    losses = model(batch.features, batch.lengths, batch.targets, batch.target_lengths)
+    losses.total.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), model.config.optimizer.clip_norm)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+def measure_run(exp_dir: Path, *, max_duration_seconds: float = 0.0) -> dict[str, float]:
     """Peak MiB of a training step by softmax, on the same batch; also written to memory.json.
 
     Args:
@@ -130,9 +123,5 @@ def main(*, exp_dir: Path, max_duration_seconds: float = 0.0) -> None:
         exp_dir: folder of a training run.
         max_duration_seconds: speech in the batch; 0 takes that of training.
     """
-    for name, mib in measure(exp_dir, max_duration_seconds=max_duration_seconds).items():
+    for name, mib in measure_run(exp_dir, max_duration_seconds=max_duration_seconds).items():
         print(f"{mib:8.1f} MiB at the peak of a training step: {name} softmax")
-
-
-if __name__ == "__main__":
-    run_script(main)
