@@ -6,7 +6,7 @@
     python -m benchmarks.bench_loss --methods "k2 pruned" "fused sampled" --flush yes no
 
 A measurement that is in the results already, for this state of the code and this machine, is
-passed over, so the same command goes on where it stopped. What the columns mean is in results.py.
+passed over, so the same command goes on where it stopped. What the columns mean is in rows.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any, Literal
 import torch
 from tqdm import tqdm
 
-from benchmarks import results
+from benchmarks import rows
 from benchmarks.cases import Setting, Shape, draw_shapes
 from benchmarks.machine import ROOT, code, machine
 from benchmarks.methods import METHODS
@@ -107,19 +107,19 @@ def run_settings(
     if checkpoint is None and any(s.posteriors == "trained" for s in settings):
         raise ValueError("checkpoint must be a training run's folder for trained posteriors")
     common = machine() | code()
-    there = {results.identity(row) for row in results.read(path)}
+    there = {rows.identity(row) for row in rows.read(path)}
     missing = []
     for setting in settings:
         model = checkpoint.name if checkpoint and setting.posteriors == "trained" else ""
-        row = common | results.columns_of(setting) | {"model": model}
-        if again or results.identity(row) not in there:
+        row = common | rows.columns_of(setting) | {"model": model}
+        if again or rows.identity(row) not in there:
             missing.append((setting, row))
     with tempfile.TemporaryDirectory() as folder:
         inputs = _Inputs(Path(folder), checkpoint, exact_frames)
         bar = tqdm(missing, unit="row", dynamic_ncols=True)
         for setting, row in bar:
             bar.set_description(f"{setting.method}, V={setting.vocab_size}, {setting.batch}")
-            results.append(path, row | measure(setting, plan, inputs.of(setting)))
+            rows.append(path, row | measure(setting, plan, inputs.of(setting)))
     return len(missing)
 
 

@@ -6,7 +6,7 @@ import statistics
 
 from benchmarks.growth import EXPECTED, METHODS, SWEEPS, fit
 from benchmarks.methods import METHODS as LOSSES
-from benchmarks.results import Row
+from benchmarks.rows import Row
 from benchmarks.tables import in_order, is_ok, markdown, select
 
 TOLERANCE = 1e-3

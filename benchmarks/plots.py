@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmarks.findings import sweep
 from benchmarks.growth import METHODS, SWEEPS
-from benchmarks.results import Row
+from benchmarks.rows import Row
 from benchmarks.tables import common_batches, in_order, is_ok, select
 
 STYLES: dict[str, dict[str, Any]] = {

@@ -11,10 +11,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmarks import findings, plots, tables
-from benchmarks import results as results_file
+from benchmarks import rows as rows_file
 from benchmarks.bench_loss import RESULTS
 from benchmarks.machine import ROOT
-from benchmarks.results import Row
+from benchmarks.rows import Row
 from benchmarks.tables import in_order, is_ok, markdown, select
 from icefall_sampled.script import run_script
 
@@ -96,8 +96,8 @@ def provenance(rows: list[Row]) -> str:
 
 def write(folder: Path, *, long: Path, short: Path) -> None:
     """Read the results in a folder; write the tables, and the figures into the folder."""
-    losses = results_file.newest(results_file.read(folder / "losses.csv"))
-    growth = results_file.newest(results_file.read(folder / "growth.csv"))
+    losses = rows_file.newest(rows_file.read(folder / "losses.csv"))
+    growth = rows_file.newest(rows_file.read(folder / "growth.csv"))
     if not losses:
         raise ValueError(f"results is {folder}, it must hold losses.csv with a row or more")
     tables.replace_between(long, MARK, long_text(losses, growth))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks.methods import METHODS as LOSSES
-from benchmarks.results import Row
+from benchmarks.rows import Row
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import bench_loss, results
+from benchmarks import bench_loss, rows
 from benchmarks.cases import Setting
 from benchmarks.worker import Plan
 from icefall_sampled.script import parse_call
@@ -29,9 +29,9 @@ def test_a_row_is_complete_and_measured_once(
     path = tmp_path / "new" / "losses.csv"
     one = setting("fused sampled")
     assert bench_loss.run_settings([one], path=path, plan=QUICK) == 1
-    (row,) = results.read(path)
+    (row,) = rows.read(path)
     assert row["status"] == "ok" and row["repeats"] == "2" and row["warm_ups"] == "1"
-    empty = {name for name in results.COLUMNS if row[name] == ""}
+    empty = {name for name in rows.COLUMNS if row[name] == ""}
     assert empty <= {"note", "peer_version", "model", "nodes_forward", "nodes_backward"}
     assert float(row["fastest_seconds"]) <= float(row["total_seconds"])
     assert float(row["total_seconds"]) <= float(row["slowest_seconds"])
@@ -47,8 +47,8 @@ def test_a_row_is_complete_and_measured_once(
     assert bench_loss.run_settings([one], path=path, plan=QUICK, again=True) == 1
     other = setting("fused sampled", flush=False)
     assert bench_loss.run_settings([one, other], path=path, plan=QUICK) == 1
-    assert len(results.read(path)) == 3
-    assert [row["flush"] for row in results.newest(results.read(path))] == ["True", "False"]
+    assert len(rows.read(path)) == 3
+    assert [row["flush"] for row in rows.newest(rows.read(path))] == ["True", "False"]
 
 
 def test_what_cannot_fit_is_a_row_and_nothing_is_allocated(tmp_path: Path) -> None:
@@ -57,8 +57,8 @@ def test_what_cannot_fit_is_a_row_and_nothing_is_allocated(tmp_path: Path) -> No
     row = bench_loss.measure(huge, QUICK, None)
     if row["status"] == "not installed":
         pytest.skip("k2 is not here")
-    results.append(path, results.columns_of(huge) | row)
-    (row,) = results.read(path)
+    rows.append(path, rows.columns_of(huge) | row)
+    (row,) = rows.read(path)
     assert row["status"] == "does not fit" and "MiB that are free" in row["note"]
     assert float(row["predicted_mib"]) > 1e6 and row["total_seconds"] == ""
 
@@ -96,7 +96,7 @@ def test_the_command_line_says_what_is_wrong(tmp_path: Path) -> None:
             parse_call(bench_loss.main, args=[*arguments, *quiet])()
     (tmp_path / "old.csv").write_text("method,seconds\n")
     with pytest.raises(ValueError, match="other columns"):
-        results.read(tmp_path / "old.csv")
+        rows.read(tmp_path / "old.csv")
 
 
 def test_all_combinations_are_made_once() -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from benchmarks import findings, report, results, tables
+from benchmarks import findings, report, tables
+from benchmarks import rows as rows_file
 from benchmarks.growth import METHODS, SWEEPS, fit, make_settings
 
 MARKERS = "before\n<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\nafter\n"
 
 
-def row(method: str, seconds: float, mib: float, **changed: Any) -> results.Row:
-    fields: dict[str, Any] = dict.fromkeys(results.COLUMNS, "") | {
+def row(method: str, seconds: float, mib: float, **changed: Any) -> rows_file.Row:
+    fields: dict[str, Any] = dict.fromkeys(rows_file.COLUMNS, "") | {
         "method": method, "vocab_size": 2000, "num_sampled": 300, "batch": "random-0",
         "posteriors": "random", "flush": True, "batch_size": 4, "frames": 300, "labels": 60,
         "nodes": 1000, "status": "ok", "loss": 100.0, "total_seconds": seconds, "peak_mib": mib,
@@ -24,7 +25,7 @@ def row(method: str, seconds: float, mib: float, **changed: Any) -> results.Row:
     return {name: str(value) for name, value in {**fields, **changed}.items()}
 
 
-def rows() -> list[results.Row]:
+def rows() -> list[rows_file.Row]:
     sources = ("random", "trained")
     batches = ("random-0", "sorted-0")
     made = []
@@ -45,7 +46,7 @@ def rows() -> list[results.Row]:
     return made
 
 
-def growth_rows() -> list[results.Row]:
+def growth_rows() -> list[rows_file.Row]:
     made = []
     for setting in make_settings(joiner_width=512, threads=1, device="cpu", seed=0):
         (t, u), size = setting.shapes[0], len(setting.shapes)
@@ -99,9 +100,9 @@ def test_losses_that_should_be_one_number_must_be() -> None:
 
 def test_the_report_is_written_and_drawn(tmp_path: Path) -> None:
     for made in rows():
-        results.append(tmp_path / "losses.csv", made)
+        rows_file.append(tmp_path / "losses.csv", made)
     for made in growth_rows():
-        results.append(tmp_path / "growth.csv", made)
+        rows_file.append(tmp_path / "growth.csv", made)
     long, short = tmp_path / "long.md", tmp_path / "short.md"
     long.write_text(MARKERS)
     short.write_text(MARKERS)
