@@ -1,0 +1,144 @@
+# shellcheck shell=bash disable=SC2034,SC2154 # recipes read what is set here, and set what is read
+# Sourced by the prepare.sh of every recipe: what preparing one corpus has in common with preparing
+# another. A recipe says how its cuts are made (stages 0 to 2) and calls the rest:
+#
+#   cd "$(dirname "${BASH_SOURCE[0]}")"
+#   . ../../../shared/corpus.sh
+#   corpus=mini sets="train dev test"      # raw cuts of a set: $(raw train), with features: $(cuts train)
+#   subset=full data_dir=data              # options of its own, and other defaults of the common ones
+#   help_text="Usage: … its own options … $(common_help)"
+#   parse_corpus_options "subset" "$@"     # checks the common options, finds $python
+#   …                                      # run_stage 1 manifests …, must make $(raw SET) for all sets
+#   features_stage                         # 3: all sets; those called train… with speed perturbation
+#   bpe_stage "$vocab_size"                # 4: $data_dir/lang_bpe_N for each N, from the raw set train
+#   characters_stage                       # 4: $data_dir/lang_char, likewise
+#   validation_stage [COMMAND…]            # 5: COMMAND first, then all sets with each vocabulary
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck source=log.sh
+. "$root/shared/log.sh"
+# shellcheck source=parse_options.sh
+. "$root/shared/parse_options.sh"
+# shellcheck source=stages.sh
+. "$root/shared/stages.sh"
+
+stage=0 stop_stage=5 subsampling=4 num_jobs=2 max_rejected_percent=1
+data_dir=data download_dir=download
+common_options="stage stop_stage subsampling num_jobs max_rejected_percent data_dir download_dir"
+lang_dirs=() # of the vocabularies that validation is to look at
+
+# common_help : the part of a help text that all recipes have; --data-dir is the recipe's to explain.
+common_help() {
+  printf '%s' "
+A stage that is done is not done again, unless an option that it depends on has changed.
+
+  --stage N                  first stage to run (0)
+  --stop-stage N             last stage to run (5)
+  --subsampling N            input frames to one of the encoder, 4, 6 or 8 ($subsampling, as in train.py)
+  --num-jobs N               processes ($num_jobs)
+  --max-rejected-percent P   stop where more than this share of utterances cannot be used (1)
+  --download-dir DIR         what is fetched goes here (download)"
+}
+
+# parse_corpus_options "OWN OPTIONS" WORD... : the recipe's options and the common ones.
+parse_corpus_options() {
+  options="$common_options $1"
+  parse_options "${@:2}"
+  need_whole stage stop_stage
+  ((stage <= stop_stage)) ||
+    die "--stage is $stage, it must be at most --stop-stage, $stop_stage"
+  [[ $subsampling == [468] ]] || die "--subsampling is '$subsampling', it must be 4, 6 or 8"
+  need_positive num_jobs
+  find_python
+}
+
+# find_python : sets python, to one that has lhotse and kaldifeat, and PYTHONPATH.
+find_python() {
+  export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+  for python in python "$root/.venv/bin/python" "$root/.venv-torch2/bin/python"; do
+    if "$python" -c 'from importlib.util import find_spec as find
+raise SystemExit(not (find("lhotse") and find("kaldifeat")))' 2>/dev/null; then
+      return
+    fi
+  done
+  die "no Python with lhotse and kaldifeat was found: run shared/setup_env.sh first"
+}
+
+# need_sizes NAME : this option must be vocabulary sizes.
+need_sizes() {
+  [[ ${!1} =~ ^[1-9][0-9]*(\ [1-9][0-9]*)*$ ]] ||
+    die "--${1//_/-} is '${!1}', it must be whole numbers above 0 with a space between"
+}
+
+# make_data_dir : makes the folder and sets where, its absolute path. The keys of stages hold it,
+# because the manifests do: a folder that moved is made anew.
+make_data_dir() {
+  mkdir -p "$data_dir"
+  where=$(cd "$data_dir" && pwd -P)
+  done_dir=$data_dir/.done
+}
+
+# raw SET..., cuts SET... : the manifests of sets, before and after features are computed.
+raw() { printf "%s.jsonl.gz\n" "${@/#/$data_dir/manifests/${corpus}_cuts_raw_}"; }
+cuts() { printf "%s.jsonl.gz\n" "${@/#/$data_dir/fbank/${corpus}_cuts_}"; }
+
+# features_stage : stage 3, for each of the sets.
+features_stage() {
+  local set
+  for set in $sets; do
+    forget_if_rejected 3 "features-$set" "$data_dir/fbank/${corpus}_cuts_$set.rejects.jsonl"
+    run_stage 3 "features-$set" "$where $(fingerprint "$(raw "$set")")" "$(cuts "$set")" -- \
+      compute_fbank "$set"
+  done
+}
+
+compute_fbank() {
+  local perturb=()
+  [[ $1 != train* ]] || perturb=(--speed-perturb)
+  "$python" "$root/local/compute_fbank.py" "$(raw "$1")" "$(cuts "$1")" \
+    --storage "$data_dir/fbank/feats" --num-jobs "$num_jobs" \
+    --max-rejected-percent "$max_rejected_percent" "${perturb[@]}"
+}
+
+# bpe_stage "SIZE..." : stage 4, a SentencePiece model of each size.
+bpe_stage() {
+  local size lang_dir key
+  for size in $1; do
+    lang_dir=$data_dir/lang_bpe_$size
+    key="$size $(fingerprint "$root/local/train_bpe.py" "$(raw train)")"
+    run_stage 4 "bpe-$size" "$key" "$lang_dir/bpe.model" -- \
+      "$python" "$root/local/train_bpe.py" "$(raw train)" "$lang_dir" --vocab-size "$size"
+    lang_dirs+=("$lang_dir")
+  done
+}
+
+# characters_stage : stage 4, a table of the characters in the training transcripts.
+characters_stage() {
+  local lang_dir=$data_dir/lang_char
+  run_stage 4 characters "$(fingerprint "$root/local/train_chars.py" "$(raw train)")" \
+    "$lang_dir/tokens.txt" -- \
+    "$python" "$root/local/train_chars.py" "$(raw train)" "$lang_dir"
+  lang_dirs+=("$lang_dir")
+}
+
+# validation_stage [COMMAND...] : stage 5.
+validation_stage() {
+  local both=() set
+  for set in $sets; do both+=("$(raw "$set")" "$(cuts "$set")"); done
+  run_stage 5 validation "${lang_dirs[*]} $subsampling $(fingerprint "${both[@]}")" \
+    "$data_dir/statistics.json" -- validate "$@"
+}
+
+validate() {
+  local made lang_dir
+  # shellcheck disable=SC2086 # words are what sets holds
+  mapfile -t made < <(cuts $sets)
+  if (($#)); then "$@" || return; fi
+  for lang_dir in "${lang_dirs[@]}"; do
+    "$python" "$root/local/validate.py" "${made[@]}" --lang-dir "$lang_dir" \
+      --subsampling "$subsampling" --num-jobs "$num_jobs" \
+      --max-rejected-percent "$max_rejected_percent" || return
+  done
+  "$python" "$root/local/display_manifest_statistics.py" "${made[@]}" \
+    --output "$data_dir/statistics.json"
+}
