@@ -13,14 +13,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from icefall_sampled import cli
-from icefall_sampled.decoding.program import DecodeConfig, decode
+from icefall_sampled.recipes import RecipeDecodeConfig, run_decoding
 
 RECIPE = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(DecodeConfig):
+class Arguments(RecipeDecodeConfig):
     """How to decode, and what."""
 
     exp_dir: Path = RECIPE / "exp/example_ctc"
@@ -32,19 +31,10 @@ class Arguments(DecodeConfig):
     """What prepare.sh made: data for English, data_all for the five languages."""
 
 
-def main() -> None:
-    """Read the command line, decode, and print one line a set."""
-    config = cli.parse(Arguments(), description=__doc__ or "")
-    sets = {
-        name: config.data_dir / f"fbank/asterisk_cuts_{name}.jsonl.gz"
-        for name in ("dev", "test-announce", "test-unseen")
-    }
-    for name, score in decode(config, sets).items():
-        print(
-            f"{name}\tWER {score.words.percent:.2f}\tCER {score.characters.percent:.2f}"
-            f"\treal-time factor {score.real_time_factor:.4f}"
-        )
-
-
 if __name__ == "__main__":
-    cli.run(main)
+    run_decoding(
+        Arguments(),
+        corpus="asterisk",
+        sets=("dev", "test-announce", "test-unseen"),
+        description=__doc__,
+    )

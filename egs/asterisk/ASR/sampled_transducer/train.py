@@ -20,7 +20,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from icefall_sampled import cli
+from icefall_sampled import recipes
 from icefall_sampled.config import (
     Config,
     CtcConfig,
@@ -34,7 +34,6 @@ from icefall_sampled.config import (
     SpecAugmentConfig,
     TrainingConfig,
 )
-from icefall_sampled.training import train
 
 RECIPE = Path(__file__).resolve().parent.parent
 
@@ -74,45 +73,12 @@ def base() -> Config:
     )  # fmt: skip
 
 
-def softmaxes() -> dict[str, SamplingConfig]:
-    """The softmax of each family of variants (Sections 3.1 and 3.2)."""
-    return {
-        "full": SamplingConfig(strategy="none", distribution="uniform"),
-        "batch_uniform": SamplingConfig(strategy="batch", num_sampled=100, distribution="uniform"),
-        "example_uniform": SamplingConfig(
-            strategy="example", num_sampled=100, distribution="uniform"
-        ),
-        "example_ctc": base().sampling,
-    }
-
-
-def auxiliaries() -> dict[str, CtcConfig]:
-    """The auxiliary losses of the paper's tables, by the ending of a variant's name."""
-    joint = base().ctc
-    return {
-        "": joint,
-        "_interctc": replace(joint, intermediate_layers=(3,)),
-        "_scctc": replace(joint, intermediate_layers=(3,), self_conditioning=True),
-        "_noaux": CtcConfig(joint_weight=0.0),
-    }
-
-
 def variants() -> dict[str, Config]:
     """Every named variant: each differs from `base` in its softmax and its auxiliary losses."""
-    named = {}
-    for softmax, sampling in softmaxes().items():
-        for ending, ctc in auxiliaries().items():
-            if sampling.distribution == "ctc" and ending == "_noaux":
-                continue  # there is no CTC posterior to sample from
-            loss = LossConfig() if ending == "_noaux" else base().loss  # no CTC, no CTC start
-            named[softmax + ending] = replace(base(), sampling=sampling, ctc=ctc, loss=loss)
-    from_intermediate = replace(base().sampling, distribution="interctc")
-    for name in ("interctc", "scctc"):
-        named[f"example_{name}"] = replace(
-            base(), sampling=from_intermediate, ctc=auxiliaries()[f"_{name}"]
-        )
+    endings = recipes.auxiliaries(base().ctc, layers=(3,))
+    named = recipes.crossed(base(), recipes.softmaxes(100), endings)
     named.update({f"five_{name}": five_languages(config) for name, config in named.items()})
-    return {name: replace(config, exp_dir=RECIPE / "exp" / name) for name, config in named.items()}
+    return recipes.in_folders(named, RECIPE / "exp")
 
 
 def five_languages(config: Config) -> Config:
@@ -126,10 +92,5 @@ def five_languages(config: Config) -> Config:
     return replace(config, data=data, sampling=replace(config.sampling, num_sampled=300))
 
 
-def main() -> None:
-    """Read the command line and train."""
-    train(cli.choose_variant(variants(), base=base(), description=__doc__ or ""))
-
-
 if __name__ == "__main__":
-    cli.run(main)
+    recipes.run_training(variants(), base=base(), description=__doc__)

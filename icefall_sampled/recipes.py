@@ -1,0 +1,115 @@
+"""What the recipes' programs share: variants by the paper's names, and the way they are run.
+
+A recipe's train.py says what is special about it in `base` and `variants`, and ends in
+`run_training`; its decode.py says which sets there are, and ends in `run_decoding`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from icefall_sampled import cli
+from icefall_sampled.config import Config, CtcConfig, LossConfig, SamplingConfig
+from icefall_sampled.decoding.program import DecodeConfig, decode
+from icefall_sampled.training import train
+
+
+def softmaxes(num_sampled: int) -> dict[str, SamplingConfig]:
+    """The softmaxes of the paper (Sections 3.1 and 3.2), by the name that a variant bears."""
+    uniform = SamplingConfig(num_sampled=num_sampled, distribution="uniform")
+    return {
+        "full": SamplingConfig(strategy="none", distribution="uniform"),
+        "batch_uniform": replace(uniform, strategy="batch"),
+        "example_uniform": uniform,
+        "example_ctc": SamplingConfig(num_sampled=num_sampled, distribution="ctc"),
+    }
+
+
+def auxiliaries(joint: CtcConfig, *, layers: tuple[int, ...]) -> dict[str, CtcConfig]:
+    """The auxiliary losses of the paper (Section 2.2), by the ending of a variant's name.
+
+    Args:
+        joint: joint CTC alone, which has the empty ending.
+        layers: blocks after which the intermediate losses are computed.
+    """
+    intermediate = replace(joint, intermediate_layers=layers)
+    return {
+        "": joint,
+        "_interctc": intermediate,
+        "_scctc": replace(intermediate, self_conditioning=True),
+        "_noaux": CtcConfig(joint_weight=0.0),
+    }
+
+
+def with_auxiliary(config: Config, ctc: CtcConfig) -> Config:
+    """The config with these auxiliary losses; without any, there is no start with CTC alone."""
+    without = ctc.joint_weight == 0 and not ctc.intermediate_layers
+    loss: LossConfig = replace(config.loss, ctc_only_steps=0) if without else config.loss
+    return replace(config, ctc=ctc, loss=loss)
+
+
+def crossed(
+    base: Config, sampling: dict[str, SamplingConfig], ctc: dict[str, CtcConfig]
+) -> dict[str, Config]:
+    """Every softmax with every auxiliary loss, and the two that sample from an intermediate one.
+
+    `example_interctc` and `example_scctc` draw their negatives from the posterior of the
+    intermediate loss that they are named after; `example_ctc_scctc` from that of joint CTC.
+    """
+    named = {}
+    for softmax, sampled in sampling.items():
+        for ending, auxiliary in ctc.items():
+            if sampled.distribution == "ctc" and auxiliary.joint_weight == 0:
+                continue  # there is no CTC posterior to sample from
+            config = replace(base, sampling=sampled)
+            named[softmax + ending] = with_auxiliary(config, auxiliary)
+    from_intermediate = replace(sampling["example_ctc"], distribution="interctc")
+    for ending in ("_interctc", "_scctc"):
+        named[f"example{ending}"] = replace(base, sampling=from_intermediate, ctc=ctc[ending])
+    return named
+
+
+def in_folders(variants: dict[str, Config], folder: Path) -> dict[str, Config]:
+    """The variants, each with a folder of its own for its runs."""
+    return {name: replace(config, exp_dir=folder / name) for name, config in variants.items()}
+
+
+def run_training(variants: dict[str, Config], *, base: Config, description: str | None) -> NoReturn:
+    """The program `train.py VARIANT --field value …`; `description` is the recipe's docstring."""
+    cli.run(lambda: train(cli.choose_variant(variants, base=base, description=description or "")))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeDecodeConfig(DecodeConfig):
+    """How to decode, and what."""
+
+    data_dir: Path = Path("data")
+    """What prepare.sh made."""
+
+
+def run_decoding(
+    default: RecipeDecodeConfig, *, corpus: str, sets: tuple[str, ...], description: str | None
+) -> NoReturn:
+    """The program `decode.py --field value …`: one line for each set of the recipe.
+
+    Args:
+        default: the recipe's own defaults.
+        corpus: what the names of its manifests begin with.
+        sets: its test sets.
+        description: the recipe's docstring.
+    """
+
+    def main() -> None:
+        config = cli.parse(default, description=description or "")
+        manifests = {
+            name: config.data_dir / f"fbank/{corpus}_cuts_{name}.jsonl.gz" for name in sets
+        }
+        for name, score in decode(config, manifests).items():
+            print(
+                f"{name}\tWER {score.words.percent:.2f}\tCER {score.characters.percent:.2f}"
+                f"\treal-time factor {score.real_time_factor:.4f}"
+            )
+
+    cli.run(main)
