@@ -1,14 +1,16 @@
 """Compute 80-bin log-mel filterbanks of cuts, and store them.
 
     compute_fbank.py IN_CUTS OUT_CUTS --storage DIR [--speed-perturb] [--num-jobs 2]
+    compute_fbank.py IN_CUTS OUT_CUTS --storage DIR --dask tcp://host:8786
 
 IN_CUTS is any manifest of lhotse cuts that load audio; OUT_CUTS are the same cuts with features
 (a mixed cut becomes a plain one). With `--speed-perturb` come two copies of each, at 0.9 and 1.1
 of the speed; lhotse marks their ids with `_sp0.9` and `_sp1.1`.
 
-The work is cut into shards of some minutes each, spread over processes. A finished shard lies in
-DIR under a name that tells what it was computed from, so an interrupted run loses the shards it
-was at, no more, and one with other input never takes old features for its own.
+The work is cut into shards of some minutes each, spread over processes, or over the workers of a
+Dask cluster that see the same folders. A finished shard lies in DIR under a name that tells what it
+was computed from, so an interrupted run loses the shards it was at, no more, and one with other
+input never takes old features for its own.
 
 An utterance that cannot be read is left out and reported, in OUT_CUTS' name with `.rejects.jsonl`
 as well; more than `--max-rejected-percent` of them stop the run. The next run tries them again.
@@ -21,7 +23,6 @@ import itertools
 import json
 import logging
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from lhotse.cut import Cut
 from tqdm import tqdm
 
 from icefall_sampled.data import read_cuts
+from icefall_sampled.jobs import Jobs, open_jobs
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.script import run_script
 
@@ -126,7 +128,7 @@ def cut_with_features(cut: Cut, extractor: KaldifeatFbank, writer: Any) -> Cut:
     return cut.compute_and_store_features(extractor, writer)
 
 
-def compute_all(shards: list[Shard], *, num_jobs: int) -> None:
+def compute_all(shards: list[Shard], jobs: Jobs) -> None:
     """Compute the shards that are not done yet."""
     todo = [shard for shard in shards if not shard.is_done]
     if len(todo) < len(shards):
@@ -135,8 +137,8 @@ def compute_all(shards: list[Shard], *, num_jobs: int) -> None:
     bar = tqdm(
         total=round(total), desc="features", unit="s of audio", unit_scale=True, mininterval=2
     )
-    with bar, ProcessPoolExecutor(max_workers=num_jobs) as pool:
-        for seconds in pool.map(compute_shard, todo):
+    with bar:
+        for seconds in jobs.run(compute_shard, todo):
             bar.update(min(round(seconds), bar.total - bar.n))
 
 
@@ -168,6 +170,7 @@ def main(
     storage: Path,
     speed_perturb: bool = False,
     num_jobs: int = 2,
+    dask: str = "",
     max_rejected_percent: float = 1.0,
 ) -> None:
     """Compute log-mel filterbanks of cuts and store them.
@@ -178,21 +181,21 @@ def main(
         storage: folder for the features.
         speed_perturb: also add a slower and a faster copy of each cut (0.9, 1.1).
         num_jobs: processes.
+        dask: address of a Dask scheduler, whose workers compute in their place.
         max_rejected_percent: stop where more than this share of the cuts cannot be read.
     """
-    if num_jobs < 1:
-        raise ValueError(f"--num-jobs is {num_jobs}, it must be at least 1")
     cuts = list(read_cuts(in_cuts, argument="IN_CUTS"))
     if speed_perturb:
         cuts = with_speeds(cuts)
     storage = storage.resolve()
-    storage.mkdir(parents=True, exist_ok=True)
-    name = _name(out_cuts)
-    shards = make_shards(cuts, storage, name)
-    wanted = {path for s in shards for path in (s.features, s.manifest, s.rejects)}
-    for stale in set(storage.glob(f"{name}-[0-9]*")) - wanted:
-        stale.unlink()
-    compute_all(shards, num_jobs=num_jobs)
+    with open_jobs(num_jobs=num_jobs, dask=dask) as jobs:
+        storage.mkdir(parents=True, exist_ok=True)
+        name = _name(out_cuts)
+        shards = make_shards(cuts, storage, name)
+        wanted = {path for s in shards for path in (s.features, s.manifest, s.rejects)}
+        for stale in set(storage.glob(f"{name}-[0-9]*")) - wanted:
+            stale.unlink()
+        compute_all(shards, jobs)
     collect(shards, out_cuts, total=len(cuts), limit_percent=max_rejected_percent)
     hours = sum(cut.duration for cut in cuts) / 3600
     logger.info("%s: %d cuts, %.2f hours", out_cuts, len(cuts), hours)

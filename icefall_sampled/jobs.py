@@ -1,0 +1,97 @@
+"""Where the jobs of data preparation run: processes of this machine, or a Dask cluster.
+
+    with open_jobs(num_jobs=8) as jobs:                         # a pool of processes
+        for result in jobs.run(compute, items):
+            ...
+    with open_jobs(dask="tcp://host:8786") as jobs:             # the workers of a cluster
+        ...
+
+A job is a function of one argument. Few jobs are handed over before they can begin: items may be
+long lists of utterances, and a corpus has thousands of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    as_completed,
+    wait,
+)
+from contextlib import contextmanager
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_CONNECT_SECONDS = 10
+
+logger = logging.getLogger(__name__)
+
+
+class Jobs:
+    """Runs a function on many items.
+
+    Args:
+        executor: what runs it.
+        slots: how many run at once, which may change while they do.
+    """
+
+    def __init__(self, executor: Executor, slots: Callable[[], int]) -> None:
+        self._executor, self._slots = executor, slots
+
+    def run(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+        """The results, in the order in which they are ready."""
+        waiting: set[Future[R]] = set()
+        for item in items:
+            waiting.add(self._executor.submit(function, item))
+            if len(waiting) >= 2 * max(self._slots(), 1):
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in done)
+        yield from (future.result() for future in as_completed(waiting))
+
+
+@contextmanager
+def open_jobs(*, num_jobs: int = 1, dask: str = "") -> Iterator[Jobs]:
+    """Open a pool of processes, or join a cluster.
+
+    Args:
+        num_jobs: processes of this machine, where there is no cluster.
+        dask: address of a Dask scheduler. Its workers need this project installed and the same
+            folders at the same paths.
+
+    Raises:
+        ValueError: where no scheduler answers at the address.
+    """
+    if num_jobs < 1:
+        raise ValueError(f"--num-jobs is {num_jobs}, it must be at least 1")
+    if not dask:
+        with ProcessPoolExecutor(max_workers=num_jobs) as pool:
+            yield Jobs(pool, lambda: num_jobs)
+        return
+    _check_address(dask)
+    from distributed import Client
+
+    with Client(dask, set_as_default=False) as client:
+        if not client.ncores():
+            logger.warning("the cluster at %s has no workers yet; waiting for them", dask)
+        yield Jobs(client.get_executor(), lambda: sum(client.ncores().values()))
+
+
+def _check_address(dask: str) -> None:
+    """Raise ValueError where nothing listens: Dask's client would try for long, and noisily."""
+    try:
+        address = urlsplit(dask)
+        where = (address.hostname or "", address.port or 0)
+        socket.create_connection(where, timeout=_CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--dask is {dask}, it must be the address of a running Dask scheduler, such as "
+            f"tcp://host:8786 ({error})"
+        ) from error
