@@ -161,18 +161,25 @@ def main(
     alike = {name: other for name, other in variants.items() if other.data == config.data}
     trying = tqdm(alike.items(), desc="trying the variants", leave=False)
     fits = {name: fit(other, corpus, room) for name, other in trying}
-    one, seconds = fits[variant], corpus.utterance.seconds
-    print(
-        f"{variant}: V {corpus.vocab_size}, T {corpus.utterance.encoder_frames(config)} encoder "
-        f"frames, U {corpus.utterance.labels} labels ({seconds:g} s; {corpus.source})"
-    )
-    if config.training.precision != "float32":
-        print(f"{config.training.precision} is not modelled: the figures are those of float32")
-    print("\n" + table(*components(one.prediction, max(1, one.num))))
-    print("\n" + table(*variants_table(fits, seconds)))
-    print("\n" + advice(variant, fits, seconds, gpu_mib, room))
+    print(_report(variant, config, corpus, fits))
+    print("\n" + advice(variant, fits, corpus.utterance.seconds, gpu_mib, room))
     if json_file is not None:
         json_file.write_text(json.dumps(_figures(corpus, fits), indent=1) + "\n")
+
+
+def _report(variant: str, config: Config, corpus: Corpus, fits: dict[str, Fit]) -> str:
+    """What was assumed, and both tables."""
+    one, utterance = fits[variant], corpus.utterance
+    lines = [
+        f"{variant}: V {corpus.vocab_size}, {utterance.seconds:g} s an utterance, "
+        f"T {utterance.encoder_frames(config)} encoder frames, U {utterance.labels} labels",
+        f"({corpus.source})",
+    ]
+    if config.training.precision != "float32":
+        lines.append(f"{config.training.precision} is not modelled: the figures are of float32")
+    lines += ["", table(*components(one.prediction, max(1, one.num)))]
+    lines += ["", table(*variants_table(fits, utterance.seconds))]
+    return "\n".join(lines)
 
 
 def _check(

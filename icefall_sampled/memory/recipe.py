@@ -7,6 +7,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from icefall_sampled.config import Config
 from icefall_sampled.data import read_cuts
@@ -88,14 +89,21 @@ def corpus_of(
     """
     if vocab_size is None:
         vocab_size = _vocab_size(config)
-    seconds, density, source = utterance_seconds, labels_per_second, "as given"
+    from_where = []
+    seconds, density = utterance_seconds, labels_per_second
     if seconds is None or density is None:
-        longest, dense, source = _lengths(config)
-        seconds = longest if seconds is None else seconds
-        density = dense if density is None else density
+        lengths = _lengths(config)
+        if seconds is None:
+            seconds = lengths.seconds
+            from_where.append(f"length: {lengths.seconds_from}")
+        if density is None:
+            density = lengths.labels_per_second
+            from_where.append(f"labels: {lengths.labels_from}")
     seconds = math.ceil(100 * seconds) / 100
     utterance = Utterance(seconds, max(1, math.ceil(seconds * density)))
-    return Corpus(vocab_size=vocab_size, utterance=utterance, source=source)
+    return Corpus(
+        vocab_size=vocab_size, utterance=utterance, source="; ".join(from_where) or "as given"
+    )
 
 
 def _vocab_size(config: Config) -> int:
@@ -105,17 +113,25 @@ def _vocab_size(config: Config) -> int:
         raise ValueError(f"{error}; or give --vocab-size") from None
 
 
-def _lengths(config: Config) -> tuple[float, float, str]:
-    """Longest utterance in seconds, labels a second, and where both come from."""
+class _Lengths(NamedTuple):
+    seconds: float
+    labels_per_second: float
+    seconds_from: str
+    labels_from: str
+
+
+def _lengths(config: Config) -> _Lengths:
+    """Of the longest utterance, and the labels of a dense one."""
     data = config.data
     try:
         tokens = load_tokens(data.lang_dir)
         cuts = read_cuts(data.train_cuts, argument="data.train_cuts")
     except ValueError:
-        return (
+        return _Lengths(
             data.max_utterance_seconds,
             LIBRISPEECH_LABELS_PER_SECOND,
-            "data.max_utterance_seconds, and labels as in LibriSpeech: the corpus is not prepared",
+            "data.max_utterance_seconds, for there is no corpus yet",
+            "those of LibriSpeech, for there is no corpus yet",
         )
     longest, densities = 0.0, []
     for cut in cuts:
@@ -127,8 +143,5 @@ def _lengths(config: Config) -> tuple[float, float, str]:
         raise ValueError(f"data.train_cuts is {data.train_cuts}, no cut of it is short enough")
     densities.sort()
     dense = densities[min(len(densities) - 1, len(densities) * DENSE_PERCENTILE // 100)]
-    return (
-        longest,
-        dense,
-        "the longest utterance of the training cuts, and labels as in its densest",
-    )
+    share = f"{100 - DENSE_PERCENTILE} % of the training cuts have more a second"
+    return _Lengths(longest, dense, "the longest training cut", share)

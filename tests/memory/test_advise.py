@@ -77,8 +77,8 @@ def test_without_a_corpus_the_vocabulary_must_be_given(
     main(str(tmp_path), "stored", gpu_mib=2000.0, vocab_size=30)
     said = capsys.readouterr().out
     # data.max_utterance_seconds is 2; at LibriSpeech's 7.06 labels a second these are 15.
-    assert said.startswith("stored: V 30, T 49 encoder frames, U 15 labels (2 s; ")
-    assert "the corpus is not prepared" in said
+    assert said.startswith("stored: V 30, 2 s an utterance, T 49 encoder frames, U 15 labels\n")
+    assert "labels: those of LibriSpeech, for there is no corpus yet" in said
 
 
 def test_the_asterisk_recipe_is_found_by_its_name() -> None:
