@@ -8,7 +8,6 @@ LibriSpeech/SPEAKERS.TXT
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +16,7 @@ import soundfile
 
 from tests.replicas.english import sentences
 from tests.replicas.folders import new_folder
-from tests.replicas.speech import (
-    SAMPLING_RATE,
-    Sentence,
-    in_a_room,
-    silence_instead,
-    speak,
-    speaker_voice,
-)
+from tests.replicas.speech import SAMPLING_RATE, Sentence, recordings, speaker_voice
 
 SMALL_PARTS = ("dev-clean", "dev-other", "test-clean", "test-other")
 TRAINING_PARTS = ("train-clean-100", "train-clean-360", "train-other-500")
@@ -65,10 +57,15 @@ def make(folder: Path, *, num_utterances: int = 60, seed: int = 0, speech: bool 
         seed: Chooses the sentences.
         speech: Or room noise in its place, for thousands of utterances.
     """
-    corpus = new_folder(folder / "LibriSpeech")
     plan = plan_utterances(num_utterances, seed=seed)
-    random = np.random.default_rng(seed)
-    for utterance, samples in zip(plan, _audio(plan, random, speech=speech), strict=True):
+    corpus = new_folder(folder / "LibriSpeech")
+    spoken = [
+        # In capitals, espeak-ng would spell short words out.
+        Sentence(text=utterance.text.lower(), voice=speaker_voice("en-us", utterance.speaker))
+        for utterance in plan
+    ]
+    audio = recordings(spoken, np.random.default_rng(seed), speech=speech)
+    for utterance, samples in zip(plan, audio, strict=True):
         chapter = corpus / utterance.folder
         chapter.mkdir(parents=True, exist_ok=True)
         transcript = f"{'-'.join(utterance.utterance_id.split('-')[:2])}.trans.txt"
@@ -117,20 +114,6 @@ def _speaker_id(speaker: int) -> int:
 
 def _chapter_id(chapter: int) -> int:
     return 198 + 41 * chapter
-
-
-def _audio(
-    plan: list[Utterance], random: np.random.Generator, *, speech: bool
-) -> Iterator[np.ndarray]:
-    if not speech:
-        yield from (silence_instead(utterance.text, random) for utterance in plan)
-        return
-    spoken = [
-        # In capitals, a short word would be spelled out as an abbreviation.
-        Sentence(text=u.text.lower(), voice=speaker_voice("en-us", u.speaker))
-        for u in plan
-    ]
-    yield from (in_a_room(samples, random) for samples in speak(spoken))
 
 
 def _write_speakers(path: Path, plan: list[Utterance]) -> None:

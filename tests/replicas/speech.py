@@ -1,4 +1,4 @@
-"""Speech and silence for the miniatures: `speak` and `room_noise`, 16 kHz mono int16.
+"""Speech and silence for the miniatures, as 16 kHz mono int16.
 
 The voice is espeak-ng's (package espeakng-loader), driven through ctypes. Its library keeps state
 between two sentences that nothing resets, not even its own termination: a sentence sounds the same
@@ -72,8 +72,26 @@ class Sentence:
     voice: Voice
 
 
-def speak(sentences: Sequence[Sentence]) -> Iterator[np.ndarray]:
-    """(samples,) of each sentence, in order; all are said before the first is given out."""
+def recordings(
+    sentences: Sequence[Sentence], random: np.random.Generator, *, speech: bool
+) -> Iterator[np.ndarray]:
+    """(samples,) of each sentence, in order, with the noise of a quiet room.
+
+    Args:
+        sentences: What is said.
+        random: Where the noise comes from.
+        speech: Or nothing but the noise, about as long, at hardly any cost.
+    """
+    if not speech:
+        yield from (_silence_instead(sentence.text, random) for sentence in sentences)
+        return
+    for samples in speak(sentences):
+        noisy = samples.astype(np.int32) + room_noise(len(samples), random)
+        yield noisy.clip(-32768, 32767).astype(np.int16)
+
+
+def speak(sentences: Sequence[Sentence]) -> list[np.ndarray]:
+    """(samples,) of each sentence, in order, without any noise."""
     request = json.dumps([asdict(sentence) for sentence in sentences])
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(
@@ -82,24 +100,17 @@ def speak(sentences: Sequence[Sentence]) -> Iterator[np.ndarray]:
         samples = np.fromfile(Path(folder) / "samples", dtype=np.int16)
         lengths = np.fromfile(Path(folder) / "lengths", dtype=np.int64)
     assert len(lengths) == len(sentences), (len(lengths), len(sentences))
-    yield from np.split(samples, np.cumsum(lengths)[:-1])
+    return np.split(samples, np.cumsum(lengths)[:-1])
 
 
 def room_noise(num_samples: int, random: np.random.Generator) -> np.ndarray:
-    """(samples,) of what a microphone hears in a quiet room: at most 3 of 32,768, never zeros."""
+    """(samples,) of what a microphone hears in a quiet room: at most 3 of 32,768."""
     return random.integers(-3, 4, size=num_samples, dtype=np.int16)
 
 
-def silence_instead(text: str, random: np.random.Generator) -> np.ndarray:
-    """As much room noise as saying the text would take, roughly, but costing hardly any time."""
+def _silence_instead(text: str, random: np.random.Generator) -> np.ndarray:
     letters = sum(1 if c.isascii() else 2.5 for c in text)
     return room_noise(round(SAMPLING_RATE * (0.5 + 0.05 * letters)), random)
-
-
-def in_a_room(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Speech with the room's noise: no recording is made of exact zeros."""
-    noisy = samples.astype(np.int32) + room_noise(len(samples), random)
-    return noisy.clip(-32768, 32767).astype(np.int16)
 
 
 class _Espeak:
