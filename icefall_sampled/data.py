@@ -1,4 +1,4 @@
-"""From lhotse cuts to padded batches; loading.py says in which order.
+"""From lhotse cuts, in a manifest or in Shar, to padded batches; loading.py says in which order.
 
 Utterances that cannot be used (unreadable, empty, unknown token, more labels than frames) are
 left out and reported by id; `Rejects` counts them and stops the run when they are too many.
@@ -26,6 +26,7 @@ from tqdm import tqdm
 from icefall_sampled.config import DataConfig
 from icefall_sampled.modeling.subsampling import subsampled_lengths
 from icefall_sampled.rejects import Rejects
+from icefall_sampled.shar import DAMAGED, Shar, keep
 from icefall_sampled.tokens import TokenTable
 
 NUM_MEL_BINS = 80
@@ -59,14 +60,19 @@ class Batch:
 
 
 def read_cuts(path: Path, *, argument: str) -> CutSet:
-    """Open a manifest of cuts lazily.
+    """Open a manifest of cuts, or a folder of Shar, lazily.
 
     Raises:
         ValueError: that names `argument` where there is no such file, or a damaged one. What is
             wrong with a line is found, and raised, when the cuts are gone through.
     """
+    if path.is_dir():
+        return CutSet(Shar.open(path, argument=argument))
     if not path.is_file():
-        raise ValueError(f"{argument} is {path}, it must be an existing manifest (see prepare.sh)")
+        raise ValueError(
+            f"{argument} is {path}, it must be an existing manifest, or a folder of Shar "
+            "(see prepare.sh)"
+        )
     with _reading(path, argument):
         cuts = CutSet.from_file(path)
         len(cuts)  # decompresses it to the end
@@ -138,18 +144,24 @@ def usable_cuts(
         TooManyRejects: where more than `config.max_rejected_percent` cannot be used.
         ValueError: where no cut is left.
     """
-    chosen, reasons, total = [], [], 0
-    for cut in tqdm(cuts, desc="checking utterances", unit="cut", disable=quiet, leave=False):
+    reasons, total = [], 0
+    bar = tqdm(desc="checking utterances", unit="cut", disable=quiet, leave=False)
+
+    def wanted(cut: Cut) -> bool:
+        nonlocal total
+        bar.update()
         if is_speed_perturbed(cut.id) and not config.speed_perturbed:
-            continue
+            return False
         if not config.min_utterance_seconds <= cut.duration <= config.max_utterance_seconds:
-            continue
+            return False
         total += 1
         reason = why_unusable(cut, tokens, subsampling=subsampling)
-        if reason is None:
-            chosen.append(cut)
-        else:
+        if reason is not None:
             reasons.append((cut.id, reason))
+        return reason is None
+
+    with bar:
+        chosen = keep(cuts, wanted)
     rejects = Rejects(
         total,
         limit_percent=config.max_rejected_percent,
@@ -158,9 +170,9 @@ def usable_cuts(
     for utterance_id, reason in reasons:
         rejects.add(utterance_id, reason, quiet=quiet)
     rejects.check()
-    if not chosen:
+    if not len(chosen):
         raise ValueError(f"data: none of {total} utterances can be used, at least one must be")
-    return CutSet.from_cuts(chosen), rejects
+    return chosen, rejects
 
 
 class Utterances(Dataset[Batch]):
@@ -194,6 +206,8 @@ class Utterances(Dataset[Batch]):
         )
 
     def _features(self, cut: Cut) -> Tensor:
+        if cut.has_features and getattr(cut.features, "storage_type", "") == "shar":
+            raise ValueError(DAMAGED)
         array = cut.load_features() if cut.has_features else cut.compute_features(self._fbank())
         features = torch.from_numpy(np.array(array, dtype=np.float32))
         if features.dim() != 2 or features.shape[1] != NUM_MEL_BINS:

@@ -1,20 +1,34 @@
-"""Which utterances come together in a batch, in which order, and who loads them."""
+"""Which utterances come together in a batch, in which order, and who loads them.
+
+A manifest is in memory, and each process takes every so-manieth batch of the same sampler. From
+Shar each process reads a part of the corpus from front to back, through a buffer of some thousand
+utterances that its own sampler draws from; the features travel with the cuts.
+"""
 
 from __future__ import annotations
 
+import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 import torch
 from lhotse import CutSet
+from lhotse.cut import Cut
 from lhotse.dataset import DynamicBucketingSampler, SimpleCutSampler
+from lhotse.dataset.sampling.base import TimeConstraint
+from lhotse.dataset.sampling.dynamic_bucketing import estimate_duration_buckets
 from torch.utils.data import DataLoader, Sampler
 
 from icefall_sampled.config import DataConfig
 from icefall_sampled.data import Batch, Utterances
+from icefall_sampled.shar import Shar, shar_of
 from icefall_sampled.tokens import TokenTable
+
+SHAR_BUFFER = 5000  # utterances in memory from which batches are drawn
+SHAR_SORTED = 1000  # utterances that are put in order of length where all are taken once
+_BINS_FROM = 10_000  # utterances by which the buckets are chosen
 
 
 class _AnyTorchSampler(Sampler[CutSet]):
@@ -36,15 +50,22 @@ class InOrderSampler(SimpleCutSampler, _AnyTorchSampler):
 
 
 class SkipFirst(Sampler[CutSet]):
-    """A sampler without its first batches: how an epoch is resumed where it stopped."""
+    """A sampler without its first batches: how an epoch is resumed where it stopped.
 
-    def __init__(self, sampler: Any, num_batches: int) -> None:
-        self.sampler, self.num_batches = sampler, num_batches
+    Args:
+        sampler: of lhotse's.
+        num_batches: that are skipped.
+        stop: batches after which the epoch ends, the skipped ones included.
+    """
+
+    def __init__(self, sampler: Any, num_batches: int, stop: int | None = None) -> None:
+        self.sampler, self.num_batches, self.stop = sampler, num_batches, stop
 
     def __iter__(self) -> Iterator[CutSet]:
         """Batches of cuts."""
         # Lhotse's samplers are their own iterators and begin anew at each iter(): call it once.
-        yield from islice(self.sampler, self.num_batches, None)
+        stop = None if self.stop is None else max(self.stop, self.num_batches)
+        yield from islice(self.sampler, self.num_batches, stop)
 
 
 def epoch_batches(
@@ -71,13 +92,18 @@ def epoch_batches(
         world_size: processes; each gets the same number of batches.
     """
     if epoch < len(config.curriculum_seconds):
-        longest = config.curriculum_seconds[epoch]
-        cuts = CutSet.from_cuts([cut for cut in cuts if cut.duration <= longest])
-        if not cuts:
+        cuts = _no_longer_than(cuts, config.curriculum_seconds[epoch])
+        if not len(cuts):
             raise ValueError(
                 f"data.curriculum_seconds is {config.curriculum_seconds}, epoch {epoch} must "
-                f"have an utterance of at most {longest} s"
+                f"have an utterance of at most {config.curriculum_seconds[epoch]} s"
             )
+    shar = shar_of(cuts)
+    if shar is not None:
+        batches = _shar_batches(
+            shar, config, seed=seed, epoch=epoch, skip=skip, rank=rank, world_size=world_size
+        )
+        return _loader(tokens, batches, num_workers=config.num_workers)
     num_buckets = min(config.num_buckets, len(cuts) // 4)
     sampler = BucketingSampler(
         cuts,
@@ -94,6 +120,57 @@ def epoch_batches(
     return _loader(tokens, SkipFirst(sampler, skip), num_workers=config.num_workers)
 
 
+def _no_longer_than(cuts: CutSet, seconds: float) -> CutSet:
+    shar = shar_of(cuts)
+    if shar is not None:
+        return CutSet(shar.no_longer_than(seconds))
+    return CutSet.from_cuts([cut for cut in cuts if cut.duration <= seconds])
+
+
+class _Stream:
+    """Cuts that are read from a part of Shar each time they are asked for."""
+
+    def __init__(self, read: Any, parts: list[tuple[int, int, int]]) -> None:
+        self._read, self._parts = read, parts
+
+    def __iter__(self) -> Iterator[Cut]:
+        return self._read(self._parts)
+
+
+def _shar_batches(
+    shar: Shar, config: DataConfig, *, seed: int, epoch: int, skip: int, rank: int, world_size: int
+) -> SkipFirst:
+    """The batches of one process, in an order that seed, epoch and the share alone decide.
+
+    Samplers see nothing but durations. So each process finds out without reading a feature how
+    many batches every other one will have, and all end the epoch with the one that has fewest.
+    """
+    num_buckets = min(config.num_buckets, len(shar) // 4)
+    bins: list[float] = []
+    if num_buckets > 1:
+        constraint = TimeConstraint(max_duration=config.max_duration_seconds)
+        everything = shar.outlines(shar.parts(rank=0, world_size=1))
+        some = islice(everything, 0, None, 1 + len(shar) // _BINS_FROM)
+        bins = estimate_duration_buckets(some, num_buckets, constraint)
+
+    def sampler(cuts: Iterable[Cut]) -> BucketingSampler:
+        made = BucketingSampler(
+            cuts, max_duration=config.max_duration_seconds, duration_bins=bins, shuffle=True,
+            buffer_size=SHAR_BUFFER, seed=seed, rank=0, world_size=1,
+        )  # fmt: skip
+        made.set_epoch(epoch)
+        return made
+
+    shares = [
+        shar.parts(rank=r, world_size=world_size, order=random.Random(f"{seed} {epoch}"))
+        for r in range(world_size)
+    ]
+    stop = None
+    if world_size > 1:
+        stop = min(sum(1 for _ in sampler(_Stream(shar.outlines, part))) for part in shares)
+    return SkipFirst(sampler(_Stream(shar.read, shares[rank])), skip, stop)
+
+
 def ordered_batches(
     cuts: CutSet,
     tokens: TokenTable,
@@ -103,16 +180,40 @@ def ordered_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> DataLoader[Batch]:
-    """Every utterance of this rank once, longest first, for validation and decoding."""
-    longest_first = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
+    """Every utterance of this rank once, longest first, for validation and decoding.
+
+    From Shar they come in the order of its files, and sorted within each thousand.
+    """
+    shar = shar_of(cuts)
+    if shar is not None:
+        parts = shar.parts(rank=rank, world_size=world_size)
+        share = CutSet(_SortedRuns(_Stream(shar.read, parts)))
+    else:
+        share = CutSet.from_cuts(_longest_first(cuts)[rank::world_size])
     sampler = InOrderSampler(
-        CutSet.from_cuts(longest_first[rank::world_size]),
+        share,
         max_duration=max_duration_seconds,
         shuffle=False,
         rank=0,
         world_size=1,
     )
     return _loader(tokens, sampler, num_workers=num_workers)
+
+
+def _longest_first(cuts: Iterable[Cut]) -> list[Cut]:
+    return sorted(cuts, key=lambda cut: (-cut.duration, cut.id))
+
+
+class _SortedRuns:
+    """Cuts that come as they are, but sorted within runs of some."""
+
+    def __init__(self, cuts: Iterable[Cut]) -> None:
+        self._cuts = cuts
+
+    def __iter__(self) -> Iterator[Cut]:
+        cuts = iter(self._cuts)
+        while run := list(islice(cuts, SHAR_SORTED)):
+            yield from _longest_first(run)
 
 
 def _loader(tokens: TokenTable, sampler: Any, *, num_workers: int) -> DataLoader[Batch]:
