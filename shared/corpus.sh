@@ -12,7 +12,8 @@
 #   features_stage                         # 3: all sets; those called train… with speed perturbation
 #   bpe_stage "$vocab_size"                # 4: $data_dir/lang_bpe_N for each N, from the raw set train
 #   characters_stage                       # 4: $data_dir/lang_char, likewise
-#   validation_stage [COMMAND…]            # 5: COMMAND first, then all sets with each vocabulary
+#   own_check=(COMMAND…)                   # if there is one: stage 5 begins with it
+#   validation_stage                       # 5: all sets with each vocabulary
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=log.sh
@@ -25,6 +26,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 stage=0 stop_stage=5 subsampling=4 num_jobs=2 max_rejected_percent=1
 data_dir=data download_dir=download
 common_options="stage stop_stage subsampling num_jobs max_rejected_percent data_dir download_dir"
+own_check=()
 lang_dirs=() # of the vocabularies that validation is to look at
 
 # common_help : the part of a help text that all recipes have; --data-dir is the recipe's to explain.
@@ -121,19 +123,19 @@ characters_stage() {
   lang_dirs+=("$lang_dir")
 }
 
-# validation_stage [COMMAND...] : stage 5.
+# validation_stage : stage 5.
 validation_stage() {
   local both=() set
   for set in $sets; do both+=("$(raw "$set")" "$(cuts "$set")"); done
   run_stage 5 validation "${lang_dirs[*]} $subsampling $(fingerprint "${both[@]}")" \
-    "$data_dir/statistics.json" -- validate "$@"
+    "$data_dir/statistics.json" -- validate
 }
 
 validate() {
   local made lang_dir
   # shellcheck disable=SC2086 # words are what sets holds
   mapfile -t made < <(cuts $sets)
-  if (($#)); then "$@" || return; fi
+  if ((${#own_check[@]})); then "${own_check[@]}" || return; fi
   for lang_dir in "${lang_dirs[@]}"; do
     "$python" "$root/local/validate.py" "${made[@]}" --lang-dir "$lang_dir" \
       --subsampling "$subsampling" --num-jobs "$num_jobs" \

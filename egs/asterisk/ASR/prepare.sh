@@ -77,4 +77,5 @@ run_stage 2 announcements "$key" "${announcements[@]}" -- compose
 
 features_stage
 bpe_stage "$vocab_size"
-validation_stage "$python" local/asterisk_check_sets.py --data-dir "$data_dir"
+own_check=("$python" local/asterisk_check_sets.py --data-dir "$data_dir")
+validation_stage

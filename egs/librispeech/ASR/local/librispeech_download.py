@@ -1,0 +1,34 @@
+"""Stage 0: fetch the parts of LibriSpeech that are not there yet, and MUSAN where it is wanted.
+
+    librispeech_download.py DOWNLOAD_DIR --parts train-clean-100 dev-clean [--musan]
+
+Lhotse does it, from openslr.org; what it finished it does not fetch again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lhotse.recipes.librispeech import LIBRISPEECH, download_librispeech
+from lhotse.recipes.musan import download_musan
+
+from icefall_sampled.script import run_script
+
+
+def main(download_dir: Path, /, *, parts: tuple[str, ...] = (), musan: bool = False) -> None:
+    """Fetch what is not there yet.
+
+    Args:
+        download_dir: folder that then holds `LibriSpeech` and `musan`.
+        parts: of LibriSpeech.
+        musan: fetch MUSAN too.
+    """
+    if unknown := sorted(set(parts) - set(LIBRISPEECH)):
+        raise ValueError(f"parts: there is no {unknown[0]}, it must be of {', '.join(LIBRISPEECH)}")
+    download_librispeech(download_dir, dataset_parts=parts)
+    if musan:
+        download_musan(download_dir)
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,111 @@
+"""Stage 1: manifests of the parts of LibriSpeech, read line by line by lhotse's own parser.
+
+    librispeech_manifests.py CORPUS MANIFEST_DIR --parts train-clean-100 dev-clean
+
+Lhotse's `prepare_librispeech` stops at a file that cannot be read, and only warns of one that is
+missing. Here either is left out by id, as is a line without text and audio without a line; where
+they are more than `--max-rejected-percent` of a part, it stops.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from lhotse import (
+    Recording,
+    RecordingSet,
+    SupervisionSegment,
+    SupervisionSet,
+    validate_recordings_and_supervisions,
+)
+from lhotse.recipes.librispeech import parse_utterance
+from tqdm import tqdm
+
+from icefall_sampled.rejects import Rejects
+from icefall_sampled.script import run_script
+
+logger = logging.getLogger(__name__)
+
+Parsed = tuple[Recording, SupervisionSegment]
+
+
+def transcript_lines(part: Path) -> Iterator[str]:
+    """All lines of a part's transcripts, in the order of their files' names."""
+    for path in sorted(part.rglob("*.trans.txt")):
+        yield from (line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+
+
+def parse(line: str, part: Path) -> Parsed | str:
+    """The recording and the supervision of a line, or the reason why it has none."""
+    if len(line.split(maxsplit=1)) < 2:
+        return "line without text"
+    try:
+        parsed: Parsed | None = parse_utterance(part, line, {})
+    except Exception as error:  # whatever a broken file makes a codec raise
+        return f"unreadable: {type(error).__name__}: {error}"
+    return "no audio" if parsed is None else parsed
+
+
+def read_part(part: Path, *, num_jobs: int, limit_percent: float) -> tuple[list[Parsed], Rejects]:
+    """What is usable of a part, and what is not.
+
+    Raises:
+        ValueError: where there is no such part.
+    """
+    lines = {line.split(maxsplit=1)[0]: line for line in transcript_lines(part)}
+    if not lines:
+        raise ValueError(f"{part} has no transcripts, it must be a part of LibriSpeech")
+    audio = {path.stem for path in part.rglob("*.flac")}
+    rejects = Rejects(len(lines.keys() | audio), limit_percent)
+    usable = []
+    with ThreadPoolExecutor(num_jobs) as pool:
+        results = pool.map(partial(parse, part=part), lines.values())
+        bar = tqdm(lines, desc=part.name, unit="utt", leave=False, disable=None)
+        for utterance_id, result in zip(bar, results, strict=True):
+            if isinstance(result, str):
+                rejects.add(utterance_id, result)
+            else:
+                usable.append(result)
+    for utterance_id in sorted(audio - lines.keys()):
+        rejects.add(utterance_id, "audio without a transcript")
+    return usable, rejects
+
+
+def main(
+    corpus: Path,
+    manifest_dir: Path,
+    /,
+    *,
+    parts: tuple[str, ...],
+    num_jobs: int = 2,
+    max_rejected_percent: float = 1.0,
+) -> None:
+    """Write the manifests of the parts of LibriSpeech.
+
+    Args:
+        corpus: the folder `LibriSpeech`.
+        manifest_dir: folder to write.
+        parts: of the corpus.
+        num_jobs: threads.
+        max_rejected_percent: stop where more than this share of a part cannot be used.
+    """
+    for name in parts:
+        usable, rejects = read_part(
+            corpus.resolve() / name, num_jobs=num_jobs, limit_percent=max_rejected_percent
+        )
+        rejects.write(manifest_dir / f"librispeech_rejects_{name}.jsonl")
+        rejects.check()
+        recordings = RecordingSet.from_recordings(recording for recording, _ in usable)
+        supervisions = SupervisionSet.from_segments(segment for _, segment in usable)
+        validate_recordings_and_supervisions(recordings, supervisions)
+        recordings.to_file(manifest_dir / f"librispeech_recordings_{name}.jsonl.gz")
+        supervisions.to_file(manifest_dir / f"librispeech_supervisions_{name}.jsonl.gz")
+        logger.info("%s: %d utterances", name, len(usable))
+
+
+if __name__ == "__main__":
+    run_script(main)
