@@ -1,0 +1,25 @@
+#!/usr/bin/env python3
+"""Decode dev and test of AISHELL-1 as the paper does: greedily, among the 100 likeliest classes.
+
+    decode.py --exp-dir exp/example_ctc_500
+    decode.py --exp-dir exp/example_ctc_500 --ctc-top-k 0 --sets test    # without the constraint
+
+The paper's figures are character error rates. The model is read from the checkpoints alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from icefall_sampled.character_recipes import CharacterDecodeConfig
+from icefall_sampled.recipes import run_decoding
+
+RECIPE = Path(__file__).resolve().parent.parent
+
+if __name__ == "__main__":
+    run_decoding(
+        CharacterDecodeConfig(exp_dir=RECIPE / "exp/example_ctc_500", data_dir=RECIPE / "data"),
+        corpus="aishell",
+        sets=("dev", "test"),
+        description=__doc__,
+    )
