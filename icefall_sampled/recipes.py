@@ -6,6 +6,7 @@ A recipe's train.py says what is special about it in `base` and `variants`, and 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -15,6 +16,8 @@ from icefall_sampled.config import Config, CtcConfig, LossConfig, SamplingConfig
 from icefall_sampled.decoding.program import DecodeConfig, decode
 from icefall_sampled.training import train
 
+logger = logging.getLogger(__name__)
+
 
 def softmaxes(num_sampled: int) -> dict[str, SamplingConfig]:
     """The softmaxes of the paper (Sections 3.1 and 3.2), by the name that a variant bears."""
@@ -23,7 +26,8 @@ def softmaxes(num_sampled: int) -> dict[str, SamplingConfig]:
         "full": SamplingConfig(strategy="none", distribution="uniform"),
         "batch_uniform": replace(uniform, strategy="batch"),
         "example_uniform": uniform,
-        "example_ctc": SamplingConfig(num_sampled=num_sampled, distribution="ctc"),
+        "example_ctc": replace(uniform, distribution="ctc"),
+        "example_interctc": replace(uniform, distribution="interctc"),
     }
 
 
@@ -53,21 +57,21 @@ def with_auxiliary(config: Config, ctc: CtcConfig) -> Config:
 def crossed(
     base: Config, sampling: dict[str, SamplingConfig], ctc: dict[str, CtcConfig]
 ) -> dict[str, Config]:
-    """Every softmax with every auxiliary loss, and the two that sample from an intermediate one.
+    """Every softmax with every auxiliary loss that it can have.
 
     `example_interctc` and `example_scctc` draw their negatives from the posterior of the
     intermediate loss that they are named after; `example_ctc_scctc` from that of joint CTC.
     """
     named = {}
-    for softmax, sampled in sampling.items():
+    for softmax in ("full", "batch_uniform", "example_uniform", "example_ctc"):
         for ending, auxiliary in ctc.items():
-            if sampled.distribution == "ctc" and auxiliary.joint_weight == 0:
+            if softmax == "example_ctc" and auxiliary.joint_weight == 0:
                 continue  # there is no CTC posterior to sample from
-            config = replace(base, sampling=sampled)
+            config = replace(base, sampling=sampling[softmax])
             named[softmax + ending] = with_auxiliary(config, auxiliary)
-    from_intermediate = replace(sampling["example_ctc"], distribution="interctc")
     for ending in ("_interctc", "_scctc"):
-        named[f"example{ending}"] = replace(base, sampling=from_intermediate, ctc=ctc[ending])
+        config = replace(base, sampling=sampling["example_interctc"])
+        named[f"example{ending}"] = with_auxiliary(config, ctc[ending])
     return named
 
 
@@ -90,7 +94,12 @@ class RecipeDecodeConfig(DecodeConfig):
 
 
 def run_decoding(
-    default: RecipeDecodeConfig, *, corpus: str, sets: tuple[str, ...], description: str | None
+    default: RecipeDecodeConfig,
+    *,
+    corpus: str,
+    sets: tuple[str, ...],
+    description: str | None,
+    note: str = "",
 ) -> NoReturn:
     """The program `decode.py --field value …`: one line for each set of the recipe.
 
@@ -99,10 +108,13 @@ def run_decoding(
         corpus: what the names of its manifests begin with.
         sets: its test sets.
         description: the recipe's docstring.
+        note: what whoever decodes must know.
     """
 
     def main() -> None:
         config = cli.parse(default, description=description or "")
+        if note:
+            logger.warning(note)
         manifests = {
             name: config.data_dir / f"fbank/{corpus}_cuts_{name}.jsonl.gz" for name in sets
         }
