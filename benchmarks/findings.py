@@ -6,8 +6,9 @@ import statistics
 
 from benchmarks.growth import EXPECTED, METHODS, SWEEPS, fit
 from benchmarks.methods import METHODS as LOSSES
+from benchmarks.profile_loss import NOT_A_KIND
 from benchmarks.rows import Row
-from benchmarks.tables import in_order, is_ok, markdown, select
+from benchmarks.tables import in_order, is_ok, markdown, number, select
 
 TOLERANCE = 1e-3
 """How far losses that are the same number may be apart, relative to it."""
@@ -137,6 +138,33 @@ def agreement(rows: list[Row]) -> str:
                     found = {r["method"]: float(r["loss"]) for r in same}
                     raise ValueError(f"losses disagree at V = {vocab}, {source} {batch}: {found}")
     return "; ".join(f"{value} softmax: {off:.1e}" for value, off in sorted(worst.items()))
+
+
+def disturbed(rows: list[Row]) -> str:
+    """How many measurements had to share the processor, by their own clock."""
+    good = [row for row in rows if is_ok(row) and float(row["total_seconds"]) > 0.05]
+    slow = [
+        row
+        for row in good
+        if float(row["cpu_seconds"]) < 0.9 * float(row["total_seconds"]) and row["device"] == "cpu"
+    ]
+    return f"{len(slow)} of {len(good)} had less than 90 % of a processor"
+
+
+def profile(rows: list[Row]) -> str:
+    """Where the time of a step goes, in percent."""
+    kinds = [k for k in dict.fromkeys(row["kind"] for row in rows) if k not in NOT_A_KIND]
+    lines = []
+    for method, source in dict.fromkeys((row["method"], row["posteriors"]) for row in rows):
+        here = select(rows, method=method, posteriors=source)
+        seconds = {row["kind"]: float(row["seconds"]) for row in here}
+        total, least = (seconds.get(kind) for kind in NOT_A_KIND)
+        assert total is not None
+        lines.append(
+            [method, source, number(total), "–" if least is None else number(least)]
+            + [f"{100 * seconds[kind] / total:.0f}" for kind in kinds]
+        )
+    return markdown(["", "posteriors", "s", "s at full speed", *(f"{k} %" for k in kinds)], lines)
 
 
 def growth(rows: list[Row]) -> str:

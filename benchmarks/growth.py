@@ -36,15 +36,16 @@ SWEEPS: dict[Letter, tuple[int, ...]] = {
     "K": (150, 300, 600, 1200, 2400),
     "N": (1, 2, 4, 8),
 }
-BASE: dict[Letter, int] = {"T": 400, "U": 24, "V": 4000, "K": 300, "N": 2}
+BASE: dict[Letter, int] = {"T": 200, "U": 16, "V": 1000, "K": 300, "N": 2}
 FIXED: dict[Letter, dict[Letter, int]] = {
     "T": {"U": 12},
     "U": {"T": 640},
     "V": {},
-    "K": {},
+    "K": {"T": 400, "U": 24, "V": 4000},
     "N": {},
 }
-"""Where a sweep needs another base: real speech of U labels needs enough frames."""
+"""Where a sweep needs another base: real speech of U labels needs enough frames, K classes enough
+others."""
 
 EXPECTED: dict[str, dict[str, tuple[str, str]]] = {
     "k2 pruned": {"T": ("1", "1"), "U": ("0–1", "0–1"), "V": ("1", "1"), "N": ("1", "1")},

@@ -20,7 +20,7 @@ from benchmarks.tables import common_batches, in_order, is_ok, select
 
 STYLES: dict[str, dict[str, Any]] = {
     "k2 full": {"color": "#8c8c8c", "marker": "o"},
-    "fast_rnnt full": {"color": "#b5b5b5", "marker": "s"},
+    "fast_rnnt full": {"color": "#8c8c8c", "marker": "s", "ms": 9, "mfc": "none", "ls": ":"},
     "torchaudio": {"color": "#a38f6d", "marker": "^"},
     "optimized_transducer": {"color": "#6b5b95", "marker": "v"},
     "checkpointed": {"color": "#7a9a5c", "marker": "D"},
@@ -56,6 +56,9 @@ def draw_losses(rows: list[Row], path: Path) -> None:
         grid[1, column].set_xlabel("vocabulary size V")
     handles = {h.get_label(): h for axes in grid.flat for h in axes.get_lines()}
     handles = {name: handles[name] for name in STYLES if name in handles}
+    crosses = [line for axes in grid.flat for line in axes.get_lines() if line.get_marker() == "x"]
+    if crosses:
+        handles["does not fit: predicted"] = crosses[0]
     figure.legend(handles.values(), handles.keys(), loc="center right", frameon=False, fontsize=9)
     figure.tight_layout(rect=(0, 0, 1 - 2.1 / (4.6 * len(sources) + 2.6), 1))
     _save(figure, path)

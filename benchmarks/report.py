@@ -14,6 +14,7 @@ from benchmarks import findings, plots, tables
 from benchmarks import rows as rows_file
 from benchmarks.bench_loss import RESULTS
 from benchmarks.machine import ROOT
+from benchmarks.profile_loss import COLUMNS as PROFILE_COLUMNS
 from benchmarks.rows import Row
 from benchmarks.tables import in_order, is_ok, markdown, select
 from icefall_sampled.script import run_script
@@ -26,7 +27,7 @@ MARK = "benchmark"
 LONG, SHORT_IN = RESULTS.parent / "README.md", ROOT / "README.md"
 
 
-def long_text(losses: list[Row], growth: list[Row]) -> str:
+def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
     """Everything, for benchmarks/README.md.
 
     Raises:
@@ -50,6 +51,7 @@ def long_text(losses: list[Row], growth: list[Row]) -> str:
     parts += [
         "### Nodes that were computed", findings.nodes(flushed),
         "### Denormal numbers", findings.denormals(losses),
+        "### Where the time goes", findings.profile(profile),
         "### Growth", findings.growth(growth),
         "### Agreement",
         f"Largest relative distance from the median of what should be one number: "
@@ -90,6 +92,7 @@ def provenance(rows: list[Row]) -> str:
             seen = dict.fromkeys(x for x in seen if x[1])
         values = [" ".join(x for x in value if x) for value in seen]
         lines.append(f"- {name}: {'; '.join(sorted(filter(None, values)))}")
+    lines.append(f"- measurements: {findings.disturbed(rows)}")
     text = "\n".join(lines)
     return text.replace(" False", "").replace(" True", ", with changes not committed")
 
@@ -98,9 +101,10 @@ def write(folder: Path, *, long: Path, short: Path) -> None:
     """Read the results in a folder; write the tables, and the figures into the folder."""
     losses = rows_file.newest(rows_file.read(folder / "losses.csv"))
     growth = rows_file.newest(rows_file.read(folder / "growth.csv"))
+    profile = rows_file.read(folder / "profile.csv", columns=PROFILE_COLUMNS)
     if not losses:
         raise ValueError(f"results is {folder}, it must hold losses.csv with a row or more")
-    tables.replace_between(long, MARK, long_text(losses, growth))
+    tables.replace_between(long, MARK, long_text(losses, growth, profile))
     tables.replace_between(short, MARK, short_text(losses))
     plots.draw_losses(losses, folder / "losses.png")
     if growth:
@@ -116,7 +120,7 @@ def main(
     """Write tables and figures from the results.
 
     Args:
-        results: folder of losses.csv and growth.csv; the figures go there too.
+        results: folder of losses.csv, growth.csv, profile.csv; the figures go there too.
         long: Markdown file for all tables, between its markers.
         short: Markdown file for the most telling one.
     """

@@ -43,7 +43,7 @@ def identity(row: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(row.get(name, "")) for name in IDENTITY)
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path, *, columns: tuple[str, ...] = COLUMNS) -> list[Row]:
     """All rows; none where there is no file.
 
     Raises:
@@ -53,7 +53,7 @@ def read(path: Path) -> list[Row]:
         return []
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != COLUMNS:
+        if tuple(reader.fieldnames or ()) != columns:
             raise ValueError(f"results is {path}, which has other columns: name another file")
         return list(reader)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# All measurements, then the tables and figures: about 25 minutes on one quiet core.
+# All measurements, then the tables and figures: about half an hour on one quiet core.
 #
 #   bash benchmarks/run.sh CHECKPOINT                 # the exp folder of a training run, for trained posteriors
-#   bash benchmarks/run.sh CHECKPOINT report          # some parts: main sizes denormals growth long report
+#   bash benchmarks/run.sh CHECKPOINT report          # some parts: main sizes denormals growth profile long report
 #
 # Called again, it goes on where it stopped. What other packages need is made by benchmarks/setup_peers.sh; what is not
 # there is reported as not installed. `long` (half an hour more) is not part of the whole: it must be asked for.
@@ -11,12 +11,12 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if (($# < 1)); then
-  echo "usage: bash benchmarks/run.sh CHECKPOINT [main|sizes|denormals|growth|long|report]…" >&2
+  echo "usage: bash benchmarks/run.sh CHECKPOINT [main|sizes|denormals|growth|profile|long|report]…" >&2
   exit 2
 fi
 checkpoint=$1
 shift
-if (($# == 0)); then set -- main sizes denormals growth report; fi
+if (($# == 0)); then set -- main sizes denormals growth profile report; fi
 
 venv=$(shared/setup_env.sh)
 export PATH="$venv/bin:$PATH"
@@ -55,6 +55,8 @@ denormals() { # without flushing, on a batch that was measured with it
 
 growth() { python -m benchmarks.growth --checkpoint "$checkpoint" --plan.budget-seconds 1 --plan.min-repeats 2; }
 
+profile() { OMP_NUM_THREADS=1 python -m benchmarks.profile_loss --checkpoint "$checkpoint"; }
+
 long() { # what the table leaves open
   bench --vocab-sizes 4233 --methods "${slow[@]}" --posteriors trained --batches random --num-batches 1 --plan.single
   bench --vocab-sizes 32768 --methods checkpointed --posteriors random trained --batches random --num-batches 1 \
@@ -68,9 +70,9 @@ report() { python -m benchmarks.report; }
 for part in "$@"; do
   case $part in
     main) main_part ;;
-    sizes | denormals | growth | long | report) "$part" ;;
+    sizes | denormals | growth | profile | long | report) "$part" ;;
     *)
-      echo "There is no part '$part': say main, sizes, denormals, growth, long or report." >&2
+      echo "There is no part '$part': say main, sizes, denormals, growth, profile, long or report." >&2
       exit 2
       ;;
   esac

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import findings, report, tables
+from benchmarks import findings, profile_loss, report, tables
 from benchmarks import rows as rows_file
 from benchmarks.growth import METHODS, SWEEPS, fit, make_settings
 
@@ -20,7 +20,8 @@ def row(method: str, seconds: float, mib: float, **changed: Any) -> rows_file.Ro
         "method": method, "vocab_size": 2000, "num_sampled": 300, "batch": "random-0",
         "posteriors": "random", "flush": True, "batch_size": 4, "frames": 300, "labels": 60,
         "nodes": 1000, "status": "ok", "loss": 100.0, "total_seconds": seconds, "peak_mib": mib,
-        "machine": "a machine", "commit": "abc", "dirty": False, "torch": "1.13.1",
+        "machine": "a machine", "device": "cpu", "cpu_seconds": seconds,
+        "commit": "abc", "dirty": False, "torch": "1.13.1",
     }  # fmt: skip
     return {name: str(value) for name, value in {**fields, **changed}.items()}
 
@@ -103,6 +104,13 @@ def test_the_report_is_written_and_drawn(tmp_path: Path) -> None:
         rows_file.append(tmp_path / "losses.csv", made)
     for made in growth_rows():
         rows_file.append(tmp_path / "growth.csv", made)
+    kinds = {"matrix products": 1.5, "tanh, exp, log": 0.5, "all": 2.0,
+             "matrix products at full speed": 1.4}  # fmt: skip
+    profile_loss.write(
+        tmp_path / "profile.csv",
+        [{"method": "fused full", "posteriors": "random", "kind": k, "seconds": x}
+         for k, x in kinds.items()],
+    )  # fmt: skip
     long, short = tmp_path / "long.md", tmp_path / "short.md"
     long.write_text(MARKERS)
     short.write_text(MARKERS)
@@ -112,6 +120,7 @@ def test_the_report_is_written_and_drawn(tmp_path: Path) -> None:
     assert "old" not in text and "does not fit: 70,000" in text and "a machine" in text
     assert "| fused full | random     | 100.0     | 25.0" in text
     assert "| fused sampled                         | 1.20   | 1.20" in text  # denormals
+    assert "| fused full | random     | 2.00 | 1.40            | 75                | 25" in text
     assert "| k2 pruned             | 200         |" in short.read_text()
     for name in ("losses.png", "growth.png"):
         assert (tmp_path / name).stat().st_size > 10_000
@@ -128,3 +137,12 @@ def test_a_report_needs_rows_and_markers(tmp_path: Path) -> None:
 def test_numbers_have_three_digits() -> None:
     shown = [tables.number(x) for x in (0.0004, 0.123456, 1.2345, 12.345, 123.45, 12345.6)]
     assert shown == ["0.0004", "0.123", "1.23", "12.3", "123", "12,346"]
+
+
+def test_operators_have_their_kinds() -> None:
+    events = ("aten::addmm", "aten::tanh_", "aten::index_select", "aten::amax", "aten::sub_")
+    kinds = [profile_loss.kind_of(event) for event in events]
+    assert kinds == [k for k in profile_loss.KINDS]
+    assert profile_loss.kind_of("MutualInformationRecursionFunction") == profile_loss.LATTICE
+    for event in ("aten::view", "aten::expand", "_FusedLogLikelihood"):
+        assert profile_loss.kind_of(event) == profile_loss.REST
