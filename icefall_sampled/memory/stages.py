@@ -269,7 +269,9 @@ class _Probe:
         """T at which the lattice outweighs the gradient of its output layer, (V, J), as always."""
         width = self.config.joiner.width
         node = (self.num_labels + 1) * (self._num_classes + width)
-        enough = math.ceil(self.vocab_size * width / (2 * node))
+        # Where logits are stored, which tensor is there at the peak depends on their sizes.
+        times = 2.0 if self.config.loss.implementation == "naive" else 0.5
+        enough = math.ceil(times * self.vocab_size * width / node)
         return max(1, min(self.num_frames // 2, max(enough, MIN_FRAMES)))
 
 
