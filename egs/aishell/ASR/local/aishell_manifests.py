@@ -1,0 +1,144 @@
+"""Stage 1: manifests of AISHELL-1, by lhotse's own recipe, of all that can be used.
+
+    aishell_manifests.py CORPUS MANIFEST_DIR
+
+writes aishell_recordings_{train,dev,test}.jsonl.gz, aishell_supervisions_{…}.jsonl.gz and
+aishell_rejects_{…}.jsonl. Texts have no spaces: lhotse takes those between words (词) out.
+
+Lhotse's `prepare_aishell` stops at audio that cannot be read, only warns of audio without a
+transcript (the corpus has 0.2 % of that), and says nothing of a transcript without audio. Here all
+three are left out by id and counted; more than `--max-rejected-percent` of a set stop the run. For
+that, lhotse is given a folder of links to what remains. Manifests hold the corpus' absolute paths.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import soundfile
+from lhotse import Recording
+from lhotse.recipes.aishell import prepare_aishell
+from lhotse.utils import fastcopy
+from tqdm import tqdm
+
+from icefall_sampled.rejects import Rejects
+from icefall_sampled.script import run_script
+
+PARTS = ("train", "dev", "test")
+TRANSCRIPT = Path("data_aishell/transcript/aishell_transcript_v0.8.txt")
+WAV = Path("data_aishell/wav")
+
+logger = logging.getLogger(__name__)
+
+
+def read_transcript(path: Path) -> dict[str, str]:
+    """The words of each utterance, by its id; "" where the line has none."""
+    rows = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
+    return {row[0]: row[1].strip() if len(row) == 2 else "" for row in rows if row}
+
+
+def find_audio(corpus: Path) -> dict[str, dict[str, Path]]:
+    """The WAV files of each set, by utterance.
+
+    Raises:
+        ValueError: where a set has none, or there is no transcript.
+    """
+    audio = {}
+    for part in PARTS:
+        audio[part] = {path.stem: path for path in sorted((corpus / WAV / part).rglob("*.wav"))}
+        if not audio[part]:
+            raise ValueError(f"CORPUS is {corpus}, it must have audio in {WAV / part}")
+    if not (corpus / TRANSCRIPT).is_file():
+        raise ValueError(f"CORPUS is {corpus}, it must have {TRANSCRIPT}")
+    return audio
+
+
+def parts_of_speakers(audio: dict[str, dict[str, Path]]) -> dict[str, str]:
+    """The set of each speaker: each has a folder in one of them."""
+    return {path.parent.name: part for part, files in audio.items() for path in files.values()}
+
+
+def why_unreadable(path: Path) -> str | None:
+    """What is wrong with a file's header, None if nothing is."""
+    try:
+        frames = soundfile.info(str(path)).frames
+    except (soundfile.LibsndfileError, OSError) as error:
+        return f"unreadable: {error}"
+    return None if frames else "unreadable: it holds no samples"
+
+
+def choose(
+    audio: dict[str, dict[str, Path]], texts: dict[str, str], *, limit_percent: float
+) -> tuple[dict[str, Path], dict[str, Rejects]]:
+    """The audio of utterances that can be used, and those of each set that cannot."""
+    speakers = parts_of_speakers(audio)
+    silent: dict[str, list[str]] = {part: [] for part in PARTS}
+    for utterance_id in sorted(texts.keys() - {name for files in audio.values() for name in files}):
+        # BAC009S0002W0122 is of speaker S0002; of one who has no folder, training is without more.
+        silent[speakers.get(utterance_id[6:11], PARTS[0])].append(utterance_id)
+    usable, rejects = {}, {}
+    for part, files in audio.items():
+        left_out = rejects[part] = Rejects(len(files) + len(silent[part]), limit_percent)
+        for utterance_id in silent[part]:
+            left_out.add(utterance_id, "transcript without audio")
+        for utterance_id, path in tqdm(files.items(), desc=part, leave=False, disable=None):
+            reason = why_unreadable(path) if texts.get(utterance_id) else "audio without transcript"
+            if reason:
+                left_out.add(utterance_id, reason)
+            else:
+                usable[utterance_id] = path
+    return usable, rejects
+
+
+def prepare(corpus: Path, usable: dict[str, Path], texts: dict[str, str]) -> dict[str, Any]:
+    """What lhotse makes of a folder that holds these utterances alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        view = Path(folder)
+        for path in usable.values():
+            link = view / path.relative_to(corpus)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(path)
+        transcript = view / TRANSCRIPT
+        transcript.parent.mkdir()
+        lines = [f"{utterance_id} {texts[utterance_id]}\n" for utterance_id in usable]
+        transcript.write_text("".join(lines), encoding="utf-8")
+        manifests: dict[str, Any] = prepare_aishell(view)
+        for both in manifests.values():
+            both["recordings"] = both["recordings"].map(without_links)
+    return manifests
+
+
+def without_links(recording: Recording) -> Recording:
+    """The recording in the file that its source is a link to."""
+    sources = [fastcopy(source, source=os.readlink(source.source)) for source in recording.sources]
+    return fastcopy(recording, sources=sources)
+
+
+def main(corpus: Path, manifest_dir: Path, /, *, max_rejected_percent: float = 1.0) -> None:
+    """Write the manifests of the three sets.
+
+    Args:
+        corpus: folder that has `data_aishell` in it.
+        manifest_dir: folder to write to.
+        max_rejected_percent: stop where more than this share of a set cannot be used.
+    """
+    corpus = corpus.resolve()
+    audio = find_audio(corpus)
+    texts = read_transcript(corpus / TRANSCRIPT)
+    usable, rejects = choose(audio, texts, limit_percent=max_rejected_percent)
+    for part in PARTS:
+        rejects[part].write(manifest_dir / f"aishell_rejects_{part}.jsonl")
+    for part in PARTS:
+        rejects[part].check()
+    for part, both in prepare(corpus, usable, texts).items():
+        for kind, manifest in both.items():
+            manifest.to_file(manifest_dir / f"aishell_{kind}_{part}.jsonl.gz")
+        logger.info("%s: %d utterances", part, len(both["supervisions"]))
+
+
+if __name__ == "__main__":
+    run_script(main)
