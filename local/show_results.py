@@ -9,20 +9,16 @@ No number in such a table is typed by hand.
 
 from __future__ import annotations
 
-import json
 import logging
-import platform
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from icefall_sampled import checkpoint
 from icefall_sampled.config import Config
 from icefall_sampled.config_json import from_json
+from icefall_sampled.results import machine, markdown, memory_of, rate, scores_of
 from icefall_sampled.script import run_script
 
 MEMORY = ("full, stored", "sampled, stored", "full, fused", "sampled, fused")
@@ -33,17 +29,14 @@ def rows_of(exp_dir: Path) -> list[list[str]]:
     state = checkpoint.load(checkpoint.find(exp_dir)[-1])
     sampling = from_json(Config, state["config"]).sampling
     classes = "all" if sampling.strategy == "none" else str(sampling.num_sampled)
-    memory: dict[str, float] = {}
-    if (exp_dir / "memory.json").is_file():
-        memory = json.loads((exp_dir / "memory.json").read_text())
+    memory = memory_of(exp_dir)
     step_mib = [f"{memory[k]:.1f}" if k in memory else "-" for k in MEMORY]
     rows = []
-    for path in sorted(exp_dir.glob("*/scores-*.json")):
-        settings = path.stem.removeprefix("scores-")
-        for name, score in json.loads(path.read_text()).items():
+    for settings, scores in scores_of(exp_dir).items():
+        for name, score in scores.items():
             rows.append(
                 [exp_dir.name, f"{classes} of {state['vocab_size']}", name, settings,
-                 _rate(score["words"]), _rate(score["characters"]),
+                 rate(score["words"]), rate(score["characters"]),
                  f"{score['real_time_factor']:.3f}", *step_mib]
             )  # fmt: skip
     return sorted(rows, key=lambda row: row[2])
@@ -59,36 +52,6 @@ def curve(exp_dir: Path) -> str:
     points = events.Scalars("dev/wer_percent")
     steps = ", ".join(f"{point.step}: {point.value:.1f}" for point in points)
     return f"{exp_dir.name}, greedy WER % on dev by step: {steps}."
-
-
-def _rate(counts: dict[str, int]) -> str:
-    errors = counts["substitutions"] + counts["deletions"] + counts["insertions"]
-    return f"{100 * errors / counts['reference']:.2f}" if counts["reference"] else "-"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table in columns of equal width."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
-        for row in [header, ["-" * w for w in widths], *rows]
-    ]
-    return "\n".join(lines)
-
-
-def machine() -> str:
-    """Where and with what this was measured."""
-    root = Path(__file__).resolve().parent.parent
-    git: Any = subprocess.run(
-        ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    commit = git.stdout.strip() or "unknown"
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
-    return (
-        f"Commit {commit}, torch {torch.__version__}, Python {platform.python_version()}, "
-        f"{platform.machine()}, {device}, {torch.get_num_threads()} threads."
-    )
 
 
 def report(exp_dirs: tuple[Path, ...]) -> str:
@@ -108,7 +71,7 @@ def report(exp_dirs: tuple[Path, ...]) -> str:
     ]  # fmt: skip
     rows = [row for exp_dir in exp_dirs for row in rows_of(exp_dir)]
     curves = [curve(exp_dir) for exp_dir in exp_dirs]
-    return "\n\n".join([table(header, rows), *curves, machine()])
+    return "\n\n".join([markdown(header, rows), *curves, machine()])
 
 
 def main(

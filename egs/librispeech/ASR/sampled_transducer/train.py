@@ -43,8 +43,8 @@ def base() -> Config:
 
     Their depthwise kernel has 32 frames; ours must be odd to be centred, and has 31. They do not
     tell the widths of embedding and joiner; with 320 the transducer without CTC has their 30.7
-    million parameters at 1,000 pieces. SpecAugment and speed perturbation are the paper's; it tells neither
-    batch nor schedule: 1,200 seconds a step for 250,000 steps is 29 epochs of three speeds.
+    million parameters at 1,000 pieces. SpecAugment and speed perturbation are the paper's; it tells
+    neither batch nor schedule: 250,000 steps of 1,200 seconds are 29 epochs of three speeds.
     """
     return Config(
         data=prepared("data", 2000),

@@ -1,0 +1,143 @@
+"""Results as tables, from the files that training, decoding and measuring wrote."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from icefall_sampled import checkpoint
+from icefall_sampled.config_json import from_json
+
+NOT_RUN = "not run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRow:
+    """A row of a table of the paper."""
+
+    variant: str
+    """Which of train.py's variants it is."""
+    group: str
+    """The heading that it stands under."""
+    vocab_size: int
+    sampled: str
+    """Classes in the softmax, as the paper writes it."""
+    auxiliary: str
+    """As the paper writes it."""
+    paper: tuple[str, ...]
+    """Error rates of the sets in percent, as the paper writes them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperTable:
+    """A table of the paper, as a recipe's local/paper_table.json holds it."""
+
+    title: str
+    unit: str
+    """WER or CER."""
+    sets: tuple[str, ...]
+    decoding: str
+    """The paper's, as a phrase."""
+    decode_flags: tuple[str, ...]
+    """Of our decode.py, for what comes next to it."""
+    notes: tuple[str, ...]
+    """What a reader must know to compare, a paragraph each."""
+    rows: tuple[PaperRow, ...]
+
+    def row(self, variant: str) -> PaperRow:
+        """A row by its variant.
+
+        Raises:
+            ValueError: where there is none; says which there are.
+        """
+        for row in self.rows:
+            if row.variant == variant:
+                return row
+        known = ", ".join(row.variant for row in self.rows)
+        raise ValueError(f"rows: there is no {variant!r}, it must be one of {known}")
+
+
+def read_table(path: Path) -> PaperTable:
+    """Read a table of the paper.
+
+    Raises:
+        ValueError: where there is none, or it is not one; names what is wrong.
+    """
+    if not path.is_file():
+        raise ValueError(f"table is {path}, it must be a recipe's local/paper_table.json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = tuple(from_json(PaperRow, json.dumps(row)) for row in content.get("rows", []))
+    table = replace(from_json(PaperTable, json.dumps({**content, "rows": []})), rows=rows)
+    if table.unit not in ("WER", "CER"):
+        raise ValueError(f"unit in {path} is {table.unit!r}, it must be WER or CER")
+    for row in table.rows:
+        if len(row.paper) != len(table.sets):
+            raise ValueError(
+                f"paper of {row.variant} in {path} is {len(row.paper)} numbers, it must be one "
+                f"for each of the {len(table.sets)} sets"
+            )
+    return table
+
+
+def scores_of(exp_dir: Path) -> dict[str, dict[str, Any]]:
+    """The scores of a run by the settings of decoding, then by set; empty if it has none."""
+    return {
+        path.stem.removeprefix("scores-"): json.loads(path.read_text(encoding="utf-8"))
+        for path in sorted(exp_dir.glob("*/scores-*.json"))
+    }
+
+
+def memory_of(exp_dir: Path) -> dict[str, float]:
+    """Peak MiB of a training step by softmax; empty if it was not measured."""
+    path = exp_dir / "memory.json"
+    measured: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    return measured
+
+
+def steps_of(exp_dir: Path) -> int:
+    """Optimizer steps that a run has taken; 0 without a checkpoint."""
+    found = checkpoint.find(exp_dir)
+    return int(checkpoint.load(found[-1])["step"]) if found else 0
+
+
+def percent(counts: dict[str, int]) -> float | None:
+    """Errors in percent of the reference; None without one."""
+    errors = counts["substitutions"] + counts["deletions"] + counts["insertions"]
+    return 100 * errors / counts["reference"] if counts["reference"] else None
+
+
+def rate(counts: dict[str, int]) -> str:
+    """`percent` as a cell of a table."""
+    value = percent(counts)
+    return "-" if value is None else f"{value:.2f}"
+
+
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table in columns of equal width."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [
+        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
+        for row in [header, ["-" * w for w in widths], *rows]
+    ]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Where and with what this process runs."""
+    root = Path(__file__).resolve().parent.parent
+    git: Any = subprocess.run(
+        ["git", "-C", str(root), "rev-parse", "--short", "HEAD"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    commit = git.stdout.strip() or "unknown"
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU"
+    return (
+        f"Commit {commit}, torch {torch.__version__}, Python {platform.python_version()}, "
+        f"{platform.machine()}, {device}, {torch.get_num_threads()} threads."
+    )
