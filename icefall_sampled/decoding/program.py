@@ -1,17 +1,22 @@
-"""The decoding program that recipes call: average, decode test sets, score, write files."""
+"""The decoding program that recipes call: average, decode test sets, score, write files.
+
+Started by torchrun, each process decodes its share of every set, and the first one gathers the
+results and writes the files, which are those of a single process.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from lhotse import CutSet
+from lhotse.cut import Cut
 from tqdm import tqdm
 
 from icefall_sampled import checkpoint, scoring
@@ -28,7 +33,9 @@ from icefall_sampled.modeling.subsampling import min_input_frames
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.sampling import top_k
 from icefall_sampled.scoring import ErrorCounts, Result
+from icefall_sampled.shar import keep
 from icefall_sampled.tokens import TokenTable, load_tokens
+from icefall_sampled.training.distributed import World, world
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +104,11 @@ def decode(
 
     Args:
         config: how.
-        sets: manifest of each test set that the recipe has.
+        sets: manifest, or folder of Shar, of each test set that the recipe has.
         make_model: as `train` was given it.
+
+    Returns:
+        The scores; of several processes the first has them, and the others none.
 
     Raises:
         ValueError: for a set, checkpoint or vocabulary that does not fit, before any decoding.
@@ -112,9 +122,15 @@ def decode(
         for name, path in sets.items()
         if not config.sets or name in config.sets
     }
-    model, tokens = load_model(config, make_model=make_model)
-    scores = {name: _decode_set(config, name, cuts, model, tokens) for name, cuts in chosen.items()}
-    _add_scores(config.exp_dir / config.method / f"scores-{settings_of(config)}.json", scores)
+    with world() as here:
+        model, tokens = load_model(config, make_model=make_model)
+        scores = {}
+        for name, cuts in chosen.items():
+            score = _decode_set(config, name, cuts, model, tokens, here)
+            if score is not None:
+                scores[name] = score
+    if here.is_main:
+        _add_scores(config.exp_dir / config.method / f"scores-{settings_of(config)}.json", scores)
     return scores
 
 
@@ -155,22 +171,29 @@ def load_model(
 
 
 def _decode_set(
-    config: DecodeConfig, name: str, cuts: CutSet, model: Transducer, tokens: TokenTable
-) -> SetScore:
+    config: DecodeConfig,
+    name: str,
+    cuts: CutSet,
+    model: Transducer,
+    tokens: TokenTable,
+    here: World,
+) -> SetScore | None:
+    """Decode this process's share; the first process scores all of it and writes the files."""
     rejects = Rejects(len(cuts), limit_percent=config.max_rejected_percent)
-    usable = _long_enough(cuts, rejects, subsampling=model.config.encoder.subsampling)
+    usable = _long_enough(cuts, rejects, model.config.encoder.subsampling, quiet=not here.is_main)
     batches = ordered_batches(
         usable,
         tokens,
         max_duration_seconds=config.max_duration_seconds,
         num_workers=config.num_workers,
+        rank=here.rank,
+        world_size=here.size,
     )
+    most = -(-len(usable) // here.size)
+    bar = tqdm(total=most, desc=f"decoding {name}", unit="utt", disable=not here.is_main)
     results, busy, speech = [], 0.0, 0.0
-    with tqdm(total=len(usable), desc=f"decoding {name}", unit="utt") as bar:
-        for batch in batches:
-            for utterance_id, reason in batch.rejected:
-                rejects.add(utterance_id, reason)
-            rejects.check()
+    with bar:
+        for batch in _read(batches, rejects):
             bar.update(len(batch.ids) + len(batch.rejected))
             if not batch.ids:
                 continue
@@ -179,21 +202,37 @@ def _decode_set(
             busy += time.perf_counter() - started
             speech += batch.duration_seconds
             results += _results(batch, hypotheses, tokens)
-    words, characters = _write(config, name, results)
+    here.share(rejects)
+    busy, speech = here.sum(busy, speech)
+    shares = cast(list[list[Result]], here.gather(results))
+    if not here.is_main:
+        return None
+    words, characters = _write(config, name, [result for share in shares for result in share])
     return SetScore(words=words, characters=characters, real_time_factor=busy / max(speech, 1e-9))
 
 
-def _long_enough(cuts: CutSet, rejects: Rejects, *, subsampling: int) -> CutSet:
+def _read(batches: Iterable[Batch], rejects: Rejects) -> Iterator[Batch]:
+    """The batches; what in them could not be read is rejected."""
+    for batch in batches:
+        for utterance_id, reason in batch.rejected:
+            rejects.add(utterance_id, reason)
+        rejects.check()
+        yield batch
+
+
+def _long_enough(cuts: CutSet, rejects: Rejects, subsampling: int, *, quiet: bool) -> CutSet:
     """The cuts that give an encoder frame; the others are rejected."""
     needed = min_input_frames(subsampling)
-    usable = []
-    for cut in cuts:
-        if input_frames(cut) < needed:
-            rejects.add(cut.id, f"{input_frames(cut)} frames, at least {needed} are needed")
-        else:
-            usable.append(cut)
+
+    def wanted(cut: Cut) -> bool:
+        frames = input_frames(cut)
+        if frames < needed:
+            rejects.add(cut.id, f"{frames} frames, at least {needed} are needed", quiet=quiet)
+        return frames >= needed
+
+    usable = keep(cuts, wanted)
     rejects.check()
-    return CutSet.from_cuts(usable)
+    return usable
 
 
 @torch.no_grad()

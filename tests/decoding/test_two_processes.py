@@ -1,0 +1,90 @@
+"""Two processes over gloo decode what one does, and one of them writes and prints it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import local.to_shar as to_shar
+from icefall_sampled import checkpoint
+from icefall_sampled.training import train
+from tests.support.corpus import make_cuts, write_corpus, write_cuts
+from tests.support.recipes import ASTERISK, run
+from tests.support.tiny import changed, tiny_config
+
+TORCHRUN = ("-m", "icefall_sampled.torchrun", "--standalone", "--nproc_per_node", "2")
+MANIFEST = "fbank/asterisk_cuts_{}.jsonl.gz"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that says something, three sets, one of which has a hole, and the same as Shar."""
+    folder = tmp_path_factory.mktemp("two")
+    corpus = write_corpus(folder / "corpus")
+    train(changed(tiny_config(corpus, folder / "exp"), training={"max_steps": 40}))
+    path = checkpoint.find(folder / "exp")[-1]
+    state = checkpoint.load(path)
+    state["model"]["joiner.output.bias"][0] -= 4.0
+    checkpoint.save(path, state)
+    for number, name in enumerate(("dev", "test-announce", "test-unseen")):
+        # Of the last set there is a single utterance, and nothing for the second process.
+        cuts = make_cuts(folder / "feats", name, (13, 20, 1)[number], seed=number)
+        manifest = write_cuts(folder / "data" / MANIFEST.format(name), cuts)
+        to_shar.main(manifest, folder / "shar" / MANIFEST.format(name), shard_size=4, lossless=True)
+    (folder / "feats/test-announce-004.npy").unlink()
+    return folder
+
+
+def decoded(folder: Path, data: str, *launcher: str) -> tuple[dict[str, str], list[str]]:
+    """All files that decoding wrote, without times, and the lines that it printed."""
+    results = folder / "exp/greedy"
+    done = run(
+        *(*launcher, ASTERISK / "decode.py", "--exp-dir", folder / "exp"),
+        *("--data-dir", folder / data, "--max-rejected-percent", "6", "--ctc-top-k", "10"),
+        *("--max-duration-seconds", "2"),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    if data == "data":
+        assert done.stderr.count("left out test-announce-004: ") == 1
+    texts = {path.name: path.read_text() for path in results.iterdir()}
+    for path in results.iterdir():
+        path.unlink()
+    name = "scores-greedy-avg-1-ctc-top-10.json"
+    scores = json.loads(texts[name])
+    for score in scores.values():
+        assert score.pop("real_time_factor") > 0
+    texts[name] = json.dumps(scores)
+    return texts, [line.partition("\treal-time")[0] for line in done.stdout.splitlines()]
+
+
+def test_two_processes_write_the_files_of_one(trained: Path) -> None:
+    one, printed = decoded(trained, "data")
+    assert len(one) == 3 * 5 + 1
+    assert len(printed) == 3
+    recogs = one["recogs-test-announce-greedy-avg-1-ctc-top-10.txt"].splitlines()
+    assert len(recogs) == 2 * 19
+    assert sum("hyp=[]" not in line for line in recogs[1::2]) > 5
+    assert decoded(trained, "data", *TORCHRUN) == (one, printed)
+
+
+@pytest.mark.slow
+def test_two_processes_decode_shar(trained: Path) -> None:
+    one = decoded(trained, "shar")
+    assert len(one[0]["recogs-test-announce-greedy-avg-1-ctc-top-10.txt"].splitlines()) == 2 * 20
+    assert decoded(trained, "shar", *TORCHRUN) == one
+    manifests = decoded(trained, "data")[0]
+    for name in ("dev", "test-unseen"):  # nothing is missing of these
+        name = f"recogs-{name}-greedy-avg-1-ctc-top-10.txt"
+        assert one[0][name] == manifests[name]
+
+
+@pytest.mark.slow
+def test_too_many_rejects_of_both_together_stop_both(trained: Path) -> None:
+    done = run(
+        *(*TORCHRUN, ASTERISK / "decode.py", "--exp-dir", trained / "exp"),
+        *("--data-dir", trained / "data"),
+    )
+    assert done.returncode != 0
+    assert "1 of 20 utterances had to be left out, more than the 1 % allowed" in done.stderr
