@@ -21,10 +21,10 @@ from benchmarks.cases import Case
 PRUNE_RANGE = 5
 SIMPLE_LOSS_SCALE = 0.5  # these three are icefall's defaults
 LM_SCALE, AM_SCALE = 0.25, 0.0
-DRAFT_NEGATIVES = 12
+DRAFT_NEGATIVES = 12  # this and MIN_OCCUPANCY are the defaults of training here
 CHECKPOINT_MIB = 4.0
 """Logits in one chunk of the checkpointed loss; no faster with 16 or 64, and those take more."""
-MIN_OCCUPANCY, DRAFT_MIN_OCCUPANCY = 1e-6, 1e-4
+MIN_OCCUPANCY = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +190,7 @@ def ours(
             case.target_lengths,
             vocabulary=_sample(case, num_sampled) if sampled else None,
             draft=few,
-            min_occupancy=DRAFT_MIN_OCCUPANCY if draft else MIN_OCCUPANCY,
+            min_occupancy=MIN_OCCUPANCY,
             implementation=implementation,
             reduction="sum",
         )
