@@ -39,8 +39,10 @@ def naive_log_likelihood(
         logits = torch.nn.functional.linear(hidden, weight, bias)  # (N, T, U + 1, V)
     else:
         ids = vocabulary.ids  # each row of the minibatch has an output layer of its own
-        logits = hidden @ weight[ids].transpose(1, 2)[:, None]  # (N, T, U + 1, K)
-        logits = logits + bias[ids][:, None, None]
+        # Frames and prefixes in one dimension: else matmul copies the layer for every frame.
+        logits = torch.baddbmm(
+            bias[ids][:, None], hidden.flatten(1, 2), weight[ids].transpose(1, 2)
+        ).view(*hidden.shape[:3], -1)  # (N, T, U + 1, K)
     if logits.dtype in (torch.float16, torch.bfloat16):
         logits = logits.float()
     log_probs = logits.log_softmax(3)
