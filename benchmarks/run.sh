@@ -28,9 +28,9 @@ slow=("k2 full" "fast_rnnt full" torchaudio optimized_transducer checkpointed "n
 
 bench() { python -m benchmarks.bench_loss --checkpoint "$checkpoint" "$@"; }
 
-main_part() { # V = 2000: repeats, several batches
+main_part() { # V = 2000: repeats, a random and a sorted batch
   bench --vocab-sizes 2000 --methods "${pruned[@]}" "${ours[@]}" "sampling alone" \
-    --posteriors random trained --num-batches 2 --plan.budget-seconds 4
+    --posteriors random trained --num-batches 1 --plan.budget-seconds 3
   bench --vocab-sizes 2000 --methods "${slow[@]}" --posteriors random trained --batches random --num-batches 1 \
     --plan.single
 }
@@ -49,8 +49,10 @@ sizes() { # the other V
 }
 
 denormals() { # without flushing, on a batch that was measured with it
-  bench --vocab-sizes 500 --methods "k2 full" "${pruned[@]}" "${ours[@]}" --posteriors random trained --flush no \
+  bench --vocab-sizes 2000 --methods "${pruned[@]}" "${ours[@]}" --posteriors random trained --flush no \
     --batches random --num-batches 1 --plan.single
+  bench --vocab-sizes 500 --methods "k2 full" --posteriors random trained --flush no --batches random --num-batches 1 \
+    --plan.single
 }
 
 growth() { python -m benchmarks.growth --checkpoint "$checkpoint" --plan.budget-seconds 1 --plan.min-repeats 2; }

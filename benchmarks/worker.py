@@ -123,7 +123,8 @@ def _figures(case: Case, setting: Setting, plan: Plan) -> dict[str, Any]:
             first, peak_mib = counted_step(loss, leaves, device)
         else:
             first, peak_mib = run_step(loss, leaves, device), None
-    rss_mib = whole.mib()
+    # The profiler's own records would count, and they are more than a fused loss.
+    rss_mib = None if plan.single else whole.mib()
     steps = [first]
     once = plan.single or first.total_seconds > plan.once_above_seconds
     if not once:
@@ -136,7 +137,7 @@ def _figures(case: Case, setting: Setting, plan: Plan) -> dict[str, Any]:
     return _times(steps) | {
         "warm_ups": 0 if once else 1,
         "peak_mib": round(peak_mib, 2),
-        "peak_rss_mib": round(rss_mib - gradients, 1),
+        "peak_rss_mib": "" if rss_mib is None else round(rss_mib - gradients, 1),
         "gradients_mib": round(gradients, 2),
         "inputs_mib": round(_mib(leaves), 2),
         "nodes_forward": seen[0] if seen else "",
