@@ -149,8 +149,8 @@ class LossConfig:
     min_occupancy: float = 1e-5
     """Lattice nodes whose posterior is at most this are left out: of the whole loss, if there is a
     draft, else of backward alone."""
-    draft_negatives: int = 12
-    """Classes besides the labels in a draft pass that finds the nodes worth computing at all,
+    draft_negatives: int = 32
+    """Classes besides near labels in a draft pass that finds the nodes worth computing at all,
     taken from the mean CTC posterior; 0, or no CTC loss, means no draft."""
     ctc_only_steps: int = 0
     """First steps that train the CTC losses alone, a cheap start for the encoder."""

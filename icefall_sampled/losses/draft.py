@@ -11,17 +11,22 @@ from icefall_sampled.losses.lattice import posteriors
 from icefall_sampled.sampling.checks import valid_positions
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
+WINDOW = 4
+"""Labels before and after the next one that a draft looks at."""
+
 
 def draft_log_probs(
     joiner: Joiner, draft: SampledVocabulary, lengths: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities of blank and of the next label, each (N, T, U + 1), over few classes.
 
-    The softmax is over the classes of `draft` that the exact softmax has too: with others in it,
-    a draft of random logits cut paths that had a third of the probability. Leaving out the
-    utterance's other labels at each node, which costs half as much, made the loss a hundred times
-    less accurate. Every node is visited, so nothing needs to be looked up by node, as the exact
-    pass does: the frames and prefixes of a few utterances are combined as they lie.
+    The softmax at each u is over blank, the labels within `WINDOW` of the next one, and the
+    draft's negatives, as far as the exact softmax has them: with others in it, a draft of random
+    logits cut paths that had a third of the probability. All the utterance's labels instead of
+    the nearest made the loss no more accurate, and the cost grow with the square of U.
+
+    Every node is visited, so nothing needs to be looked up by node, as the exact pass does: the
+    frames and prefixes of a few utterances are combined as they lie.
 
     Args:
         joiner: the whole output layer and its inputs; its `labels` are not used.
@@ -32,44 +37,76 @@ def draft_log_probs(
         Values beyond the lengths mean nothing.
     """
     num_rows, num_frames, num_prefixes = *joiner.encoder_out.shape[:2], joiner.labels.shape[1]
-    has_label = valid_positions(num_prefixes - 1, lengths[1])
-    columns = torch.nn.functional.pad(draft.targets.masked_fill(~has_label, 0), (0, 1))
+    classes, is_first = _classes(joiner.ids, draft, lengths[1])
+    own = 1 + WINDOW  # where the next label stands, if it stands nowhere before
+    place = (classes.eq(classes[:, :, own, None]) & is_first).int().argmax(2)
     blank = joiner.bias.new_empty(num_rows, num_frames, num_prefixes)
     label = torch.empty_like(blank)
     frames, prefixes = (x.tolist() for x in lengths)
     # A node needs hidden and its logits, and each of them once more on the way.
-    per_prefix = num_frames * 2 * (joiner.width + draft.ids.shape[1])
+    num_classes = classes.shape[2]
+    per_prefix = num_frames * 2 * (joiner.width + num_classes) + num_classes * joiner.width
     size = max(1, chunk_elements(joiner.dtype) // per_prefix)
     step, rows_step = min(size, num_prefixes), max(1, size // num_prefixes)
     for start in range(0, num_rows, rows_step):
         rows = slice(start, start + rows_step)
         t = slice(0, max(frames[rows]))
-        layer = _few_classes(joiner, rows, draft.ids[rows])
         for first in range(0, max(prefixes[rows]) + 1, step):
             u = slice(first, first + step)
             hidden = _hidden(joiner, rows, t, u)
-            blank[rows, t, u], label[rows, t, u] = _log_probs(hidden, layer, columns[rows, u])
+            layer = _layer(joiner, classes[rows, u], is_first[rows, u])
+            blank[rows, t, u], label[rows, t, u] = _log_probs(
+                hidden, layer, place[rows, u], 2 if joiner.activation == "tanh" else 1
+            )
     return blank, label
 
 
-def _few_classes(joiner: Joiner, rows: slice, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (rows, K, J) and biases (rows, K) for `_hidden`; -inf for no class of the softmax."""
-    weight, bias = joiner.weight[classes], joiner.bias[classes]
+def _classes(
+    ids: Tensor | None, draft: SampledVocabulary, target_lengths: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(N, U + 1, C) class ids at each u: blank, near labels, negatives; and which ones count.
+
+    A class counts where it stands for the first time, if it is one of `ids`.
+    """
+    num_rows, num_labels = draft.targets.shape
+    has_label = valid_positions(num_labels, target_lengths)
+    labels = draft.ids.gather(1, draft.targets.masked_fill(~has_label, 0)).masked_fill(
+        ~has_label, 0
+    )
+    near = torch.nn.functional.pad(labels, (WINDOW, WINDOW + 1)).unfold(1, 2 * WINDOW + 1, 1)
+    # Rows with fewer positives have more negatives: all take as many as the others have.
+    num_negatives = draft.ids.shape[1] - int(draft.num_positive.max())
+    column = torch.arange(num_negatives, device=labels.device)
+    negatives = draft.ids.gather(1, draft.num_positive[:, None] + column)
+    if ids is not None:
+        is_class = negatives[:, :, None].eq(ids[:, None]).any(2)
+        negatives = negatives.masked_fill(~is_class, 0)  # blank for the second time
+    shape = num_rows, num_labels + 1
+    classes = torch.cat(
+        [
+            torch.zeros_like(near[:, :, :1]),
+            near,
+            negatives[:, None].expand(*shape, -1),
+        ],
+        2,
+    )
+    again = classes[..., None].eq(classes[..., None, :]).tril(-1).any(3)
+    return classes, ~again
+
+
+def _layer(joiner: Joiner, classes: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
+    """Weights (G, C, J) and biases (G, C, 1) for `_hidden`, a row of classes after the other."""
+    weight, bias = joiner.weight[classes.flatten(0, 1)], joiner.bias[classes]
+    bias = bias.masked_fill(~is_first, -torch.inf).flatten(0, 1)
     if joiner.activation == "tanh":
         bias = bias - weight.sum(2, dtype=joiner.dtype)
-        weight = 2 * weight
-    if joiner.ids is not None:
-        ids = joiner.ids if len(joiner.ids) == 1 else joiner.ids[rows]
-        is_class = classes[:, :, None].eq(ids[:, None]).any(2)
-        bias = bias.masked_fill(~is_class, -torch.inf)
-    return weight, bias
+    return weight, bias[..., None]
 
 
 def _hidden(joiner: Joiner, rows: slice, t: slice, u: slice) -> Tensor:
-    """(rows, u, t, J) hidden vectors; of tanh(x) the sigmoid(2 x) = (1 + tanh(x)) / 2.
+    """(rows, u, t, J) hidden vectors; of tanh(x) half of it and 1/2, which is sigmoid(2 x).
 
-    On a CPU torch computes a sigmoid four times as fast as a tanh. The output layer takes back
-    the 1 and the half.
+    On a CPU torch computes a sigmoid four times as fast as a tanh.
     """
     encoder = joiner.encoder_out[rows, None, t].to(joiner.dtype)
     predictor = joiner.predictor_out[rows, u, None].to(joiner.dtype)
@@ -79,19 +116,20 @@ def _hidden(joiner: Joiner, rows: slice, t: slice, u: slice) -> Tensor:
 
 
 def _log_probs(
-    hidden: Tensor, layer: tuple[Tensor, Tensor], columns: Tensor
+    hidden: Tensor, layer: tuple[Tensor, Tensor], place: Tensor, scale: int
 ) -> tuple[Tensor, Tensor]:
     """(rows, t, u) log-probabilities of blank and of the next label, a column of the layer."""
     weight, bias = layer
     shape = hidden.shape[:3]  # rows, u, t
-    # Classes times nodes, not nodes times classes: few rows are faster than few columns.
-    nodes = hidden.to(weight.dtype).flatten(1, 2).transpose(1, 2)
-    logits = (weight @ nodes).to(bias.dtype)
-    logits += bias[..., None]  # (rows, K, u * t)
-    place = columns[:, :, None].expand(shape).flatten(1)[:, None]
-    label, norm = logits.gather(1, place)[:, 0], logits.logsumexp(1)
+    # Classes times frames, not frames times classes: few rows are faster than few columns.
+    frames = hidden.to(weight.dtype).flatten(0, 1).transpose(1, 2)
+    if weight.dtype == bias.dtype:
+        logits = torch.baddbmm(bias, weight, frames, alpha=scale)  # (rows * u, C, t)
+    else:
+        logits = (weight @ frames).to(bias.dtype).mul_(scale).add_(bias)
+    norm = logits.logsumexp(1)
+    label = logits.gather(1, place.view(-1, 1, 1).expand(-1, 1, shape[2]))[:, 0].sub_(norm)
     blank = logits[:, 0] - norm
-    label = label - norm
     return blank.view(shape).transpose(1, 2), label.view(shape).transpose(1, 2)
 
 

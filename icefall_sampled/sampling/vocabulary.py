@@ -108,7 +108,7 @@ def likely_vocabulary(
     target_lengths: Tensor,
     probs: Tensor,
     *,
-    num_negatives: int = 12,
+    num_negatives: int = 32,
     within: SampledVocabulary | None = None,
 ) -> SampledVocabulary:
     """The positives of each row and the classes of highest weight: a draft for the loss.

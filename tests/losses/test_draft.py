@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import icefall_sampled.losses.draft as draft_module
 from icefall_sampled.losses import chunks, joiner_chunks, transducer_loss
 from icefall_sampled.losses.draft import draft_log_probs, worthwhile_nodes
 from icefall_sampled.losses.lattice import posteriors
@@ -35,24 +36,31 @@ def test_draft_over_all_nodes_is_exact(num_sampled: int | None) -> None:
 
 @pytest.mark.parametrize("num_sampled", [None, 20])
 @pytest.mark.parametrize("sharpness", [0.1, 1.0])
-def test_draft_keeps_loss_and_gradient(num_sampled: int | None, sharpness: float) -> None:
+def test_draft_keeps_loss_and_gradient(
+    num_sampled: int | None, sharpness: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch = make_batch([40, 33], [12, 15], width=16, vocab_size=30, padding=0.0)
     with torch.no_grad():
         batch.weight.mul_(sharpness)
     vocabulary = None if num_sampled is None else sampled(batch, num_sampled)
     exact = loss_and_gradients(batch, vocabulary=vocabulary)
-    actual = loss_and_gradients(
-        batch, vocabulary=vocabulary, draft=sampled(batch, 25), min_occupancy=1e-6
-    )
+    options = {"vocabulary": vocabulary, "draft": sampled(batch, 25), "min_occupancy": 1e-6}
+    actual = loss_and_gradients(batch, **options)
     assert actual[0] >= exact[0] - 1e-10  # fewer alignments, less probability
-    assert relative_error(actual, exact) < 0.01
+    assert relative_error(actual[:1], exact[:1]) < 1e-3
+    # Random logits make every label as likely as the near ones: with all of them it is closer.
+    monkeypatch.setattr(draft_module, "WINDOW", 15)
+    assert relative_error(loss_and_gradients(batch, **options), exact) < 0.01
 
 
 @pytest.mark.parametrize("mib", [16.0, 1e-3, 1e-6])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("strategy", ["example", "batch", None])
-def test_draft_softmax_by_hand(mib: float, activation: str, strategy: str | None) -> None:
-    """It is over the draft's classes, those left out that the exact softmax does not have."""
+def test_draft_softmax_by_hand(
+    mib: float, activation: str, strategy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is over blank, near labels, and those negatives that the exact softmax has."""
+    monkeypatch.setattr(draft_module, "WINDOW", 2)
     batch = make_batch(*LENGTHS, vocab_size=25)
     vocabulary = None if strategy is None else sampled(batch, 16, strategy)
     draft = likely_vocabulary(
@@ -72,18 +80,21 @@ def test_draft_softmax_by_hand(mib: float, activation: str, strategy: str | None
     chunks.set_chunk_mib(mib)
     blank, label = draft_log_probs(joiner, draft, (batch.encoder_lengths, batch.target_lengths))
     for n in range(5):
-        row, ids = batch.utterance(n), draft.ids[n].tolist()
+        row, targets = batch.utterance(n), batch.utterance(n).targets[0].tolist()
+        negatives = draft.ids[n, int(draft.num_positive[n]) :][:3].tolist()
         if vocabulary is not None:
-            common = set(ids) & set(vocabulary.ids[n].tolist())
-            assert common < set(ids)
-            ids = sorted(common)  # blank first
+            negatives = [k for k in negatives if k in vocabulary.ids[n].tolist()]
         hidden = row.encoder_out[0, :, None] + row.predictor_out[0]
         hidden = hidden.tanh() if activation == "tanh" else hidden.relu()
-        expected = (hidden @ batch.weight[ids].t() + batch.bias[ids]).log_softmax(2)
-        frames, prefixes = expected.shape[:2]
-        torch.testing.assert_close(blank[n, :frames, :prefixes], expected[:, :, 0])
-        for u, y in enumerate(row.targets[0].tolist()):
-            torch.testing.assert_close(label[n, :frames, u], expected[:, u, ids.index(y)])
+        for u in range(len(targets) + 1):
+            near = targets[max(u - 2, 0) : u + 3]
+            ids = sorted({0, *near, *negatives})
+            expected = (hidden[:, u] @ batch.weight[ids].t() + batch.bias[ids]).log_softmax(1)
+            frames = len(expected)
+            torch.testing.assert_close(blank[n, :frames, u], expected[:, 0])
+            if u < len(targets):
+                column = ids.index(targets[u])
+                torch.testing.assert_close(label[n, :frames, u], expected[:, column])
 
 
 @settings(max_examples=100, deadline=None)
