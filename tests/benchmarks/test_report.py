@@ -90,7 +90,14 @@ def test_goals_say_what_is_reached() -> None:
     assert text["time: fused full by k2 pruned, trained"] == ["1.00", "1.50", "no"]
     assert text["peak memory: fused sampled by k2 pruned, random"] == ["1/20.0", "1/40.0", "yes"]
     name = "peak memory: fused sampled, V = 32768 by V = 500, random"
-    assert text[name] == ["0.95–1.05", "1.020", "yes"]
+    assert text[name] == ["0.95 to 1.05", "1.020", "yes"]
+
+
+def test_a_goal_is_reached_on_every_batch_or_not_at_all() -> None:
+    slower = row("fused sampled", 1.5, 5.0, batch="sorted-1")
+    text = findings.goals([*rows(), slower, row("k2 pruned", 2.0, 200.0, batch="sorted-1")])
+    line = next(x for x in text.splitlines() if "time: fused sampled by k2 pruned" in x)
+    assert "1/4.0 to 1/1.3" in line and line.rstrip(" |").endswith("no")
 
 
 def test_losses_that_should_be_one_number_must_be() -> None:
