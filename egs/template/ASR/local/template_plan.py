@@ -1,0 +1,107 @@
+"""Choose what suits a corpus: its vocabulary, and the model and training for it.
+
+    template_plan.py vocabulary RAW_TRAIN_CUTS     prints `bpe 250`, or `characters`
+    template_plan.py training RAW_TRAIN_CUTS LANG_DIR [--steps N]     prints train.py's arguments
+
+The rules are of the thumb, meant to be a start: change them by --vocab-size, --steps and train.py's
+own options.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from icefall_sampled.data import read_cuts
+from icefall_sampled.script import run_script
+from icefall_sampled.tokens import load_tokens
+from local.train_bpe import read_transcripts, train
+
+# Hours of training speech up to which a size is right.
+VOCABULARIES = ((1, 100), (10, 250), (100, 500), (500, 1000), (float("inf"), 2000))
+MODELS = ((20, "small"), (200, "medium"), (float("inf"), "large"))
+# Passes over the corpus and its slower and faster copies, and seconds in an optimizer step.
+PASSES, STEP_SECONDS = 20, {"small": 40, "medium": 200, "large": 1200}
+FEWEST_STEPS, MOST_STEPS = 1500, 250_000
+
+
+def hours_of(cuts: Path) -> float:
+    """Hours of speech in a manifest."""
+    return float(sum(cut.duration for cut in read_cuts(cuts, argument="CUTS"))) / 3600
+
+
+def first_fit(table: tuple[tuple[float, int | str], ...], hours: float) -> int | str:
+    """The entry for so many hours."""
+    return next(value for limit, value in table if hours <= limit)
+
+
+def choose_vocabulary(cuts: Path) -> str:
+    """Word pieces, as many as the hours are good for and the text allows; or characters.
+
+    Characters where they alone would be most of the pieces, as in Mandarin or Japanese.
+    """
+    size = int(first_fit(VOCABULARIES, hours_of(cuts)))
+    lines = read_transcripts(read_cuts(cuts, argument="CUTS"))
+    if len(set("".join(lines)) - {" "}) > 0.7 * size:
+        return "characters"
+    with tempfile.TemporaryDirectory() as folder:
+        transcript = Path(folder) / "transcript.txt"
+        transcript.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        try:
+            train(transcript, Path(folder) / "bpe", vocab_size=size)
+        except ValueError as error:
+            if largest := re.search(r"at most (\d+)", str(error)):
+                return f"bpe {largest.group(1)}"
+            raise
+    return f"bpe {size}"
+
+
+def choose_training(cuts: Path, lang_dir: Path, steps: int) -> str:
+    """The variant and the options of train.py for so much speech."""
+    hours, vocab_size = hours_of(cuts), load_tokens(lang_dir).vocab_size
+    model = str(first_fit(MODELS, hours))
+    passes = round(hours * 3600 * 3 * PASSES / STEP_SECONDS[model])
+    steps = steps or min(max(passes, FEWEST_STEPS), MOST_STEPS)
+    # The paper's shares: 300 of 2,000 pieces; of few pieces relatively more.
+    classes = min(300, max(vocab_size // 5, 50), vocab_size)
+    return " ".join(
+        f"{option} {value}"
+        for option, value in (
+            (model, ""),
+            ("--sampling.num-sampled", classes),
+            ("--training.max-steps", steps),
+            ("--training.checkpoint-every-steps", -(-steps // 10)),
+            ("--optimizer.warmup-steps", -(-steps // 5)),
+            ("--loss.ctc-only-steps", steps // 6),
+        )
+    )
+
+
+def main(
+    what: Literal["vocabulary", "training"],
+    cuts: Path,
+    lang_dir: Path | None = None,
+    /,
+    *,
+    steps: int = 0,
+) -> None:
+    """Print what suits a corpus.
+
+    Args:
+        what: which choice.
+        cuts: the training cuts, without copies of other speeds.
+        lang_dir: folder of the token table, for training.
+        steps: optimizer steps; 0 chooses them by the hours of speech.
+    """
+    if what == "vocabulary":
+        print(choose_vocabulary(cuts))
+    elif lang_dir is None:
+        raise ValueError("LANG_DIR is missing, training must know its vocabulary")
+    else:
+        print(choose_training(cuts, lang_dir, steps))
+
+
+if __name__ == "__main__":
+    run_script(main)

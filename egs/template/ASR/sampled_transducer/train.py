@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Train on a corpus of your own: three sizes of Conformer with sampled softmax.
+
+What is special here: nothing, and so there is a variant for each amount of speech, small up to 20
+hours, medium up to 200, large above; `small_full` and so on are the same with the full softmax.
+run.sh chooses among them and calls this program with the corpus' own paths:
+
+    train.py small --data.train-cuts … --data.dev-cuts … --data.lang-dir … --exp-dir …
+
+The same command again continues an interrupted run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from icefall_sampled import recipes
+from icefall_sampled.config import (
+    Config,
+    CtcConfig,
+    DataConfig,
+    EncoderConfig,
+    JoinerConfig,
+    OptimizerConfig,
+    PredictorConfig,
+    SamplingConfig,
+    SpecAugmentConfig,
+    TrainingConfig,
+)
+
+RECIPE = Path(__file__).resolve().parent.parent
+
+
+def base() -> Config:
+    """The small model, which a CPU can train: half of the regularisation of the large one."""
+    return Config(
+        data=DataConfig(max_duration_seconds=40.0),
+        spec_augment=SpecAugmentConfig(probability=0.5, max_masked_fraction=0.2),
+        encoder=EncoderConfig(
+            subsampling_channels=64, num_layers=8, width=144, feedforward_width=576,
+            kernel_frames=15, dropout=0.05,
+        ),
+        ctc=CtcConfig(joint_weight=0.5),
+        predictor=PredictorConfig(embedding_width=128, hidden_width=320),
+        joiner=JoinerConfig(width=320),
+        sampling=SamplingConfig(num_sampled=100, distribution="ctc"),
+        optimizer=OptimizerConfig(learning_rate=1.5e-3, schedule="cosine", warmup_steps=1000),
+        training=TrainingConfig(max_steps=10_000),
+    )  # fmt: skip
+
+
+def medium() -> Config:
+    """Twelve layers, for tens of hours and a GPU."""
+    return replace(
+        base(),
+        data=DataConfig(max_duration_seconds=200.0),
+        spec_augment=SpecAugmentConfig(),
+        encoder=EncoderConfig(num_layers=12, width=192, feedforward_width=768),
+        predictor=PredictorConfig(hidden_width=512),
+        joiner=JoinerConfig(width=512),
+    )
+
+
+def large() -> Config:
+    """Conformer-M, as in the paper, for hundreds of hours; 1,200 seconds in a step."""
+    return replace(
+        base(),
+        data=DataConfig(max_duration_seconds=300.0),
+        spec_augment=SpecAugmentConfig(),
+        encoder=EncoderConfig(),
+        ctc=CtcConfig(),
+        predictor=PredictorConfig(),
+        joiner=JoinerConfig(),
+        optimizer=OptimizerConfig(learning_rate=1.5e-3, schedule="cosine", accumulate=4),
+    )
+
+
+def variants() -> dict[str, Config]:
+    """Each size with sampled and with full softmax."""
+    sampled = {"small": base(), "medium": medium(), "large": large()}
+    everything = recipes.softmaxes(base().sampling.num_sampled)["full"]
+    full = {f"{name}_full": replace(c, sampling=everything) for name, c in sampled.items()}
+    return recipes.in_folders({**sampled, **full}, RECIPE / "exp")
+
+
+if __name__ == "__main__":
+    recipes.run_training(variants(), base=base(), description=__doc__)
