@@ -1,0 +1,150 @@
+"""The recipes with characters, run on miniatures as a user runs them on the corpora."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from lhotse import CutSet
+from lhotse.cut import Cut
+
+from icefall_sampled.results import read_table
+from tests.support.recipes import ROOT, environment, load
+
+# The miniatures' small sets hold characters that their training sets do not.
+LENIENT = ["--max-rejected-percent", "90"]
+# The recipe's model has twelve blocks: Intermediate CTC is after the sixth.
+SMALL = (
+    "--encoder.subsampling-channels 4 --encoder.num-layers 7 --encoder.width 16 "
+    "--encoder.num-heads 2 --encoder.feedforward-width 32 --encoder.kernel-frames 3 "
+    "--predictor.embedding-width 8 --predictor.hidden-width 16 --joiner.width 16 "
+    "--data.num-workers 0 --data.num-buckets 2 --data.max-duration-seconds 20 "
+    "--data.max-rejected-percent 90 --sampling.num-sampled 60 "
+    "--optimizer.accumulate 1 --optimizer.warmup-steps 10 --training.max-steps 24 "
+    "--training.checkpoint-every-steps 12 --training.log-every-steps 8"
+)
+# With these a model learns a miniature by heart.
+BY_HEART = [
+    "--encoder.subsampling-channels", "32", "--encoder.num-layers", "3", "--encoder.width", "96",
+    "--encoder.num-heads", "4", "--encoder.feedforward-width", "192", "--encoder.dropout", "0",
+    "--predictor.embedding-width", "64", "--predictor.hidden-width", "128",
+    "--predictor.dropout", "0", "--joiner.width", "128", "--spec-augment.probability", "0",
+    "--data.no-speed-perturbed", "--data.num-workers", "0", "--data.num-buckets", "4",
+    "--data.max-duration-seconds", "20", "--sampling.num-sampled", "100",
+    "--loss.ctc-only-steps", "300", "--optimizer.accumulate", "1",
+    "--optimizer.learning-rate", "2e-3", "--optimizer.schedule", "cosine",
+    "--optimizer.warmup-steps", "100", "--training.max-steps", "900",
+    "--training.checkpoint-every-steps", "300", "--training.log-every-steps", "50",
+]  # fmt: skip
+
+
+def recipe(corpus: str) -> Path:
+    return ROOT / "egs" / corpus / "ASR"
+
+
+def bash(corpus: str, script: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["bash", str(recipe(corpus) / script), *map(str, arguments)],
+        env={**environment(), "PATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def manifests_script(corpus: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Stage 1 alone."""
+    script = recipe(corpus) / f"local/{corpus}_manifests.py"
+    return subprocess.run(
+        [sys.executable, str(script), *map(str, arguments)],
+        env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def cuts_of(folder: Path, corpus: str, name: str) -> list[Cut]:
+    return list(CutSet.from_file(folder / f"data/fbank/{corpus}_cuts_{name}.jsonl.gz"))
+
+
+def stages_again(corpus: str, *flags: str | Path) -> list[str]:
+    """What prepare.sh says of each stage when it is called once more."""
+    again = bash(corpus, "prepare.sh", *flags, "--stage", "1")
+    assert again.returncode == 0, again.stderr
+    return [line for line in again.stderr.splitlines() if " stage " in line]
+
+
+def run_rows(corpus: str, folder: Path, *rows: str) -> dict[str, dict[str, list[str]]]:
+    """Train and score rows of the table on a prepared miniature.
+
+    Returns:
+        The cells of RESULTS.md from `steps` on, by variant and then by how it was decoded.
+    """
+    data = folder / "data"
+    train = (
+        f"{SMALL} --data.train-cuts {data}/fbank/{corpus}_cuts_train.jsonl.gz "
+        f"--data.dev-cuts {data}/fbank/{corpus}_cuts_dev.jsonl.gz --data.lang-dir {data}/lang_char"
+    )
+    done = bash(
+        corpus, "run_table.sh", *rows, "--exp-root", folder / "exp",
+        "--output", folder / "RESULTS.md", "--train", train, "--decode", f"--data-dir {data}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    table: dict[str, dict[str, list[str]]] = {}
+    for line in (folder / "RESULTS.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|") and len(cells) > 7:
+            table.setdefault(cells[4], {})[cells[6]] = cells[5:]
+    return table
+
+
+def check_results(corpus: str, folder: Path, *rows: str) -> None:
+    """Train and score rows: RESULTS.md has the error rates that decoding wrote, of no other row."""
+    results = run_rows(corpus, folder, *rows)
+    paper = read_table(recipe(corpus) / "local/paper_table.json")
+    for row in paper.rows:
+        if row.variant not in rows:
+            theirs = [cell for number in row.paper for cell in (number, "not run")]
+            assert results[row.variant] == {"-": ["-", "-", *theirs]}
+            continue
+        settings = "greedy-avg-10-ctc-top-100"
+        steps, _, *cells = results[row.variant][settings]
+        assert steps == "24"
+        assert tuple(cells[::2]) == row.paper
+        for name, ours in zip(paper.sets, cells[1::2], strict=True):
+            path = folder / f"exp/{row.variant}/greedy/cer-summary-{name}-{settings}.txt"
+            assert ours == path.read_text(encoding="utf-8").split()[-1]
+
+
+def check_variants(corpus: str) -> None:
+    """The variants are the rows of Table 2, with the model of ESPnet's recipe in each of them."""
+    program = load(recipe(corpus) / "sampled_transducer/train.py")
+    variants = program.variants()
+    table = read_table(recipe(corpus) / "local/paper_table.json")
+    assert {row.variant for row in table.rows} == set(variants)
+    for row in table.rows:
+        config = variants[row.variant]
+        config.validate()
+        sampling, ctc = config.sampling, config.ctc
+        assert config.exp_dir.parts[-3:] == ("ASR", "exp", row.variant)
+        assert row.sampled == ("-" if sampling.strategy == "none" else str(sampling.num_sampled))
+        assert row.group.startswith("Batched") == (sampling.strategy == "batch")
+        assert row.group.startswith("Example") == (sampling.strategy == "example")
+        assert row.group.endswith("joint-CTC") == (
+            sampling.strategy == "example" and sampling.distribution == "ctc"
+        )
+        assert (ctc.joint_weight, ctc.self_conditioning) == (0.5, False)
+        assert ctc.intermediate_layers == ((6,) if row.auxiliary == "+InterCTC" else ())
+        assert (config.encoder.num_layers, config.encoder.width) == (12, 512)
+        assert (config.predictor.kind, config.predictor.num_layers) == ("lstm", 1)
+        assert config.spec_augment.probability == 1
+        assert config.data.speed_perturbed
+
+
+def check_results_file_is_generated(corpus: str, tmp_path: Path) -> None:
+    """RESULTS.md in the repository is what run_table.sh writes where nothing was run."""
+    program = ROOT / "local/show_table.py"
+    table, output = recipe(corpus) / "local/paper_table.json", tmp_path / "RESULTS.md"
+    command = [sys.executable, program, table, tmp_path / "exp", "--output", output]
+    subprocess.run(list(map(str, command)), env=environment(), check=True)
+    assert (recipe(corpus) / "RESULTS.md").read_text(encoding="utf-8") == output.read_text(
+        encoding="utf-8"
+    )
