@@ -24,8 +24,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$root/shared/stages.sh"
 
 stage=0 stop_stage=5 subsampling=4 num_jobs=2 max_rejected_percent=1
-data_dir=data download_dir=download
-common_options="stage stop_stage subsampling num_jobs max_rejected_percent data_dir download_dir"
+data_dir=data download_dir=download dask=''
+common_options="stage stop_stage subsampling num_jobs dask max_rejected_percent data_dir download_dir"
 own_check=()
 lang_dirs=() # of the vocabularies that validation is to look at
 
@@ -38,6 +38,8 @@ A stage that is done is not done again, unless an option that it depends on has 
   --stop-stage N             last stage to run (5)
   --subsampling N            input frames to one of the encoder, 4, 6 or 8 ($subsampling, as in train.py)
   --num-jobs N               processes ($num_jobs)
+  --dask ADDRESS             of a Dask scheduler whose workers compute the features, e.g.
+                             tcp://host:8786; they must see the same folders (none)
   --max-rejected-percent P   stop where more than this share of utterances cannot be used (1)
   --download-dir DIR         what is fetched goes here (download)"
 }
@@ -65,6 +67,9 @@ raise SystemExit(not (find("lhotse") and find("kaldifeat")))' 2>/dev/null; then
   done
   die "no Python with lhotse and kaldifeat was found: run shared/setup_env.sh first"
 }
+
+# lhotse WORD... : lhotse's command line in $python's environment (python -m lhotse.… does nothing).
+lhotse() { "$python" -c 'from lhotse.bin.lhotse import cli; cli()' "$@"; }
 
 # need_sizes NAME : this option must be vocabulary sizes.
 need_sizes() {
@@ -95,11 +100,12 @@ features_stage() {
 }
 
 compute_fbank() {
-  local perturb=()
-  [[ $1 != train* ]] || perturb=(--speed-perturb)
+  local more=()
+  [[ $1 != train* ]] || more=(--speed-perturb)
+  [[ -z $dask ]] || more+=(--dask "$dask")
   "$python" "$root/local/compute_fbank.py" "$(raw "$1")" "$(cuts "$1")" \
     --storage "$data_dir/fbank/feats" --num-jobs "$num_jobs" \
-    --max-rejected-percent "$max_rejected_percent" "${perturb[@]}"
+    --max-rejected-percent "$max_rejected_percent" "${more[@]}"
 }
 
 # bpe_stage "SIZE..." : stage 4, a SentencePiece model of each size.

@@ -28,6 +28,10 @@ run_stage() {
   mkdir -p "$done_dir"
   local started=$SECONDS
   "$@" || exit
+  local output
+  for output in "${outputs[@]}"; do
+    [[ -e $output ]] || die "stage $number, $name, ended without $output"
+  done
   printf '%s' "$key" >"$marker.tmp"
   mv "$marker.tmp" "$marker"
   log "stage $number, $name: finished in $((SECONDS - started)) s"

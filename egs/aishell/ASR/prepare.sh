@@ -29,7 +29,7 @@ if [[ -z $corpus_dir ]]; then
   corpus_dir=$download_dir/aishell
   if ((stage == 0)); then
     log "stage 0, download: 15 GB"
-    "$python" -m lhotse.bin.lhotse download aishell "$download_dir"
+    lhotse download aishell "$download_dir"
   fi
 fi
 

@@ -65,8 +65,8 @@ run_stage 1 manifests "$key" "${made[@]}" -- \
 noise=() # MUSAN's parts, where it is wanted
 if [[ -n $musan_dir ]]; then
   noise=("$manifests"/musan_recordings_{music,speech,noise}.jsonl.gz)
-  run_stage 2 musan "$(realpath -m "$musan_dir")" "${noise[@]}" -- \
-    "$python" -m lhotse.bin.lhotse prepare musan "$musan_dir" "$manifests"
+  musan_dir=$(realpath -m "$musan_dir")
+  run_stage 2 musan "$musan_dir" "${noise[@]}" -- lhotse prepare musan "$musan_dir" "$manifests"
 fi
 
 # cuts_stage SET PARTS [OPTION...] : the raw cuts of a set, from the manifests of its parts.

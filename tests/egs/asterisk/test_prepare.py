@@ -112,6 +112,14 @@ def test_stages_run_once_and_again_when_options_change(tmp_path: Path) -> None:
     assert run_stages(tmp_path, "--size", "2") == (0, ["second"])
 
 
+def test_a_stage_that_makes_nothing_is_not_done(tmp_path: Path) -> None:
+    (tmp_path / "stages.sh").write_text(STAGES + "run_stage 3 third 1 third.out -- true\n")
+    for _ in range(2):
+        result = bash("stages.sh", str(ROOT), cwd=tmp_path)
+        assert result.returncode == 2
+        assert "stage 3, third, ended without third.out" in result.stderr
+
+
 def test_leading_zeros_are_no_octal_numbers(tmp_path: Path) -> None:
     assert run_stages(tmp_path, "--stage", "02", "--stop-stage=08") == (0, ["second"])
 
