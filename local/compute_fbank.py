@@ -65,8 +65,8 @@ class Shard:
 
 
 def with_speeds(cuts: list[Cut]) -> list[Cut]:
-    """The cuts, and their slower and faster copies."""
-    return [*cuts, *(cut.perturb_speed(speed) for speed in SPEEDS for cut in cuts)]
+    """The cuts, each with its slower and faster copies: training shuffles within a window only."""
+    return [copy for cut in cuts for copy in (cut, *(cut.perturb_speed(speed) for speed in SPEEDS))]
 
 
 def split_by_duration(cuts: list[Cut], seconds: float) -> Iterator[list[Cut]]:
