@@ -50,7 +50,7 @@ GOALS: tuple[tuple[str, str, str, str, str, float], ...] = (
     *(("peak memory", "peak_mib", "random", ours, base, wanted)
       for ours in OURS
       for base, wanted in (("k2 pruned", 0.05), ("fast_rnnt pruned", 0.05), ("k2 full", 0.02))),
-    *(("time", "total_seconds", source, ours, base, wanted)
+    *(("time", "seconds", source, ours, base, wanted)
       for source, ours, wanted in (
           ("random", "fused sampled", 0.5),
           ("trained", "fused sampled + draft", 0.2),
@@ -88,7 +88,7 @@ def denormals(rows: list[Row]) -> str:
                 (r["vocab_size"], r["batch"]): r for r in filter(is_ok, select(here, flush="True"))
             }
             pairs = [
-                float(row["total_seconds"]) / float(flushed[key]["total_seconds"])
+                float(row["seconds"]) / float(flushed[key]["seconds"])
                 for row in filter(is_ok, select(here, flush="False"))
                 if (key := (row["vocab_size"], row["batch"])) in flushed
             ]
@@ -179,7 +179,7 @@ def growth(rows: list[Row]) -> str:
             xs = [x for x, _ in points]
             line = [method, source, letter, f"{xs[0]:g}–{xs[-1]:g}"]
             expected = EXPECTED[method][letter]
-            for column, wanted in zip(("total_seconds", "peak_mib"), expected, strict=True):
+            for column, wanted in zip(("seconds", "peak_mib"), expected, strict=True):
                 found = fit(xs, [float(row[column]) for _, row in points])
                 line += [f"{found.exponent:.2f} ± {found.spread:.2f}", wanted]
             lines.append(line)

@@ -34,7 +34,7 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 """Ours are wide and coloured; in the order of the legend."""
 
-AXES = (("total_seconds", "forward and backward, s"), ("peak_mib", "peak memory, MiB"))
+AXES = (("seconds", "forward and backward, s"), ("peak_mib", "peak memory, MiB"))
 
 
 def draw_losses(rows: list[Row], path: Path) -> None:

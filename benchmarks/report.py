@@ -39,14 +39,14 @@ def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
         here = select(flushed, posteriors=source)
         parts += [
             f"### Peak memory in MiB, {source} posteriors", tables.figures(here, "peak_mib"),
-            f"### Time in seconds, {source} posteriors", tables.figures(here, "total_seconds"),
+            f"### Time in seconds, {source} posteriors", tables.figures(here, "seconds"),
         ]  # fmt: skip
     medium = select(flushed, vocab_size="2000")
     for source in in_order(row["posteriors"] for row in medium):
         here = select(medium, posteriors=source)
         parts += [
             f"### By batch: seconds at V = 2000, {source} posteriors",
-            tables.by_batch(here, "total_seconds"),
+            tables.by_batch(here, "seconds"),
         ]  # fmt: skip
     parts += [
         "### Nodes that were computed", findings.nodes(flushed),
@@ -65,7 +65,7 @@ def short_text(losses: list[Row]) -> str:
     """The most telling figures, for README.md."""
     rows = select(losses, flush="True", vocab_size="2000")
     header, lines = [""], [[method] for method in SHORT]
-    for column, unit in (("peak_mib", "MiB"), ("total_seconds", "s")):
+    for column, unit in (("peak_mib", "MiB"), ("seconds", "s")):
         for source in ("random", "trained"):
             here = select(rows, posteriors=source)
             batches = tables.common_batches(here)
