@@ -7,7 +7,7 @@ are exported with their audio (FLAC). Features are compressed by lilcom once mor
 by less than its step, unless `--lossless` stores them as they are, in four to five times the space.
 
 Training draws its batches from a buffer of some thousand utterances: `--shuffle` the cuts of a
-training set, or each shard holds one speaker, or one speed. An interrupted export goes on where it
+training set, or a shard holds few speakers. An interrupted export goes on where it
 was; an utterance that cannot be read is left out and reported, in OUT_DIR's name with
 `.rejects.jsonl` as well.
 """
