@@ -153,7 +153,8 @@ def collect(shards: list[Shard], out_cuts: Path, *, total: int, limit_percent: f
     temporary = out_cuts.with_name(f"tmp_{out_cuts.name}")
     with CutSet.open_writer(temporary, overwrite=True) as writer:
         for shard in shards:
-            for cut in CutSet.from_file(shard.manifest):
+            # Lazily: a shard of which nothing could be read is an empty file, and no CutSet.
+            for cut in CutSet.from_jsonl_lazy(shard.manifest):
                 writer.write(cut)
     temporary.replace(out_cuts)
 

@@ -93,6 +93,16 @@ def test_unreadable_audio_is_left_out(make_cut: MakeCut, tmp_path: Path) -> None
     assert [cut.id for cut in done] == [cut.id for cut in cuts if cut.id != "c4"]
 
 
+def test_a_shard_of_which_nothing_can_be_read_is_left_out(
+    make_cut: MakeCut, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compute_fbank, "SHARD_SECONDS", 0.1)
+    cuts = [make_cut(f"c{n}", seconds=0.3, seed=n) for n in range(3)]
+    Path(cuts[1].recording.sources[0].source).write_bytes(b"not audio")
+    done = compute(cuts, tmp_path, max_rejected_percent=40.0)
+    assert [cut.id for cut in done] == ["c0", "c2"]
+
+
 def test_audio_mended_after_a_refusal_is_read(make_cut: MakeCut, tmp_path: Path) -> None:
     cuts = [make_cut(f"c{n}", seconds=0.3, seed=n) for n in range(3)]
     audio = Path(cuts[1].recording.sources[0].source)
