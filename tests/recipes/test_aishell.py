@@ -40,6 +40,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     aishell.make(folder)
     done = bash("aishell", "prepare.sh", *flags(folder))
     assert done.returncode == 0, done.stderr
+    assert "Skipping download of data_aishell.tgz" in done.stderr  # lhotse was asked
     classes = load_tokens(folder / "data/lang_char").vocab_size
     assert f"{classes} classes: blank, unknown and {classes - 2} characters" in done.stderr
     return folder
