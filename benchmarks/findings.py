@@ -141,6 +141,19 @@ def agreement(rows: list[Row]) -> str:
     return "; ".join(f"{value} softmax: {off:.1e}" for value, off in sorted(worst.items()))
 
 
+def draft_error(rows: list[Row]) -> str:
+    """By how much a draft makes the loss larger, at the most, for each kind of posteriors."""
+    worst: dict[str, float] = {}
+    losses = {(row["method"], row["vocab_size"], row["posteriors"], row["batch"]): row["loss"]
+              for row in rows if is_ok(row)}  # fmt: skip
+    for (method, *where), loss in losses.items():
+        drafted = losses.get((f"{method} + draft", *where))
+        if drafted:
+            off = float(drafted) / float(loss) - 1
+            worst[where[1]] = max(worst.get(where[1], 0.0), off)
+    return "; ".join(f"{source} posteriors: {off:.1e}" for source, off in sorted(worst.items()))
+
+
 def disturbed(rows: list[Row]) -> str:
     """How many measurements had to share the processor, by their own clock."""
     good = [row for row in rows if is_ok(row) and float(row["total_seconds"]) > 0.05]

@@ -56,6 +56,7 @@ def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
         "### Agreement",
         f"Largest relative distance from the median of what should be one number: "
         f"{findings.agreement(losses)}.",
+        f"A draft makes a loss larger, relatively and at the most: {findings.draft_error(losses)}.",
         "### Where and with what", provenance([*losses, *growth]),
     ]  # fmt: skip
     return "\n\n".join(parts)

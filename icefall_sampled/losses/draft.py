@@ -90,8 +90,11 @@ def _classes(
         ],
         2,
     )
-    again = classes[..., None].eq(classes[..., None, :]).tril(-1).any(3)
-    return classes, ~again
+    # The negatives differ from each other: each is compared with blank and the near labels alone.
+    few = classes[:, :, : 2 * WINDOW + 2]
+    before = torch.ones(classes.shape[2], few.shape[2], dtype=torch.bool, device=few.device)
+    again = classes[..., None].eq(few[:, :, None]) & before.tril(-1)
+    return classes, ~again.any(3)
 
 
 def _layer(joiner: Joiner, classes: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:

@@ -63,7 +63,9 @@ def transducer_loss(
         draft: a small vocabulary, such as `likely_vocabulary` gives, for a coarse first pass
             over those of its classes that `vocabulary` has too. Only the nodes that this pass
             visits with a posterior above `min_occupancy`, and at least one whole path, get the
-            pass over all classes. What is left out makes the loss larger, never smaller.
+            pass over all classes. What is left out makes the loss larger, never smaller: by less
+            than 1e-4 of it in training (docs/log.md), by more where random logits make a few
+            classes say little about all.
         activation: "tanh" or "relu".
         min_occupancy: in [0, 1); backward skips nodes whose posterior is at most this. Forward
             is exact, unless there is a draft.

@@ -82,3 +82,24 @@ def test_a_hundred_thousand_classes_train_in_the_memory_of_two_thousand() -> Non
 
         peaks.append(beyond_gradients(total, list(model.parameters())))
     assert peaks[1] <= 1.02 * peaks[0]
+
+
+@pytest.mark.slow
+def test_joiner_and_loss_are_two_percent_of_a_step_at_paper_size() -> None:
+    """Conformer-M, V = 2000, K = 300, two utterances of 15 s, beside encoder and predictor."""
+    torch.manual_seed(0)
+    model = Transducer(Config(), 2000).train()
+    features, lengths = torch.randn(2, 1500, 80), torch.tensor([1500, 1500])
+    targets, target_lengths = torch.randint(1, 2000, (2, 45)), torch.tensor([45, 45])
+
+    def alone() -> None:
+        history = torch.nn.functional.pad(targets, (1, 0))
+        encoded = model.encode(features, lengths).out
+        (encoded.sum() + model.predictor(history).sum()).backward()
+
+    encoder_and_predictor = peak_allocated_mib(alone, CPU)
+    model.zero_grad(set_to_none=True)
+    whole = peak_allocated_mib(
+        lambda: model(features, lengths, targets, target_lengths).total.backward(), CPU
+    )
+    assert whole <= 1.02 * encoder_and_predictor
