@@ -12,7 +12,7 @@ from icefall_sampled.config_json import to_json
 from icefall_sampled.memory.advise import main
 from tests.support.corpus import VOCAB_SIZE, write_corpus
 from tests.support.recipes import run
-from tests.support.tiny import tiny_config, tiny_model
+from tests.support.tiny import changed, tiny_config, tiny_model
 
 MEMORY = ("-m", "icefall_sampled.memory")
 PROGRAM = """
@@ -22,7 +22,9 @@ from pathlib import Path
 def variants():
     base = tiny_config(Path({corpus!r}))
     none = {{"strategy": "none", "distribution": "uniform"}}
-    return {{"example_ctc": base, "stored": changed(base, loss={{"implementation": "naive"}}),
+    # A wide joiner: in a model as small as this one, what is stored is less than a chunk.
+    stored = changed(base, loss={{"implementation": "naive"}}, joiner={{"width": 256}})
+    return {{"example_ctc": base, "stored": stored,
             "elsewhere": changed(base, data={{"num_buckets": 3}})}}
 """
 
@@ -112,6 +114,7 @@ def test_errors_are_one_sentence(arguments: tuple[str, ...], sentence: str) -> N
 
 def test_measure_compares_the_losses_on_the_longest_utterances(tmp_path: Path) -> None:
     config = tiny_config(write_corpus(tmp_path / "corpus", num_train=12), tmp_path)
+    config = changed(config, joiner={"width": 256})
     model = tiny_model(config, vocab_size=VOCAB_SIZE)
     state = {"model": model.state_dict(), "config": to_json(config), "vocab_size": VOCAB_SIZE,
              "step": 1}  # fmt: skip
