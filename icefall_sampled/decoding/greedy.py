@@ -46,7 +46,7 @@ def greedy(
     blank = torch.full((num,), BLANK, dtype=torch.int64, device=device)
     out, state = model.predictor.step(blank, model.predictor.initial_state(num, device))
     predictor = model.joiner.predictor_projection(out)
-    for t in range(int(encoder_lengths.max())):
+    for t in range(int(encoder_lengths.max()) if num else 0):
         rows = torch.nonzero(encoder_lengths > t)[:, 0]
         for _ in range(max_symbols):
             scores, columns = output.log_probs(frames[rows, t], predictor[rows], rows).max(dim=-1)
@@ -70,3 +70,4 @@ def _append(
         if label != BLANK:
             hypotheses[row].tokens.append(label)
             hypotheses[row].frames.append(frame)
+            hypotheses[row].token_log_probs.append(score)

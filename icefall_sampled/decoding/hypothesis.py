@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 
@@ -12,6 +13,19 @@ class Hypothesis:
     tokens: list[int] = field(default_factory=list)
     """Label ids, no blank among them."""
     frames: list[int] = field(default_factory=list)
-    """Encoder frame, counted from 0, of each label."""
+    """Encoder frame, counted from 0, of each label: that of the most probable alignment found."""
+    token_log_probs: list[float] = field(default_factory=list)
+    """Log-probability in nats of each label at its node, over the classes that decoding allowed."""
     log_prob: float = 0.0
-    """Log-probability of the alignment in nats, over the classes that decoding allowed."""
+    """Log-probability in nats, blanks included: of one alignment from greedy and fast_beam
+    search, of the sum of the alignments found from beam and modified_beam search."""
+
+    @property
+    def confidence(self) -> float:
+        """Between 0 and 1: the geometric mean of its labels' probabilities.
+
+        Without labels it is the probability that there is none.
+        """
+        if not self.tokens:
+            return math.exp(min(self.log_prob, 0.0))
+        return math.exp(sum(self.token_log_probs) / len(self.tokens))

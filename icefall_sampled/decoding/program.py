@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from lhotse import CutSet
@@ -24,14 +24,13 @@ from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config
 from icefall_sampled.config_json import from_json
 from icefall_sampled.data import Batch, input_frames, read_cuts
-from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.search import SearchConfig, search
 from icefall_sampled.files import replacing
 from icefall_sampled.loading import ordered_batches
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.subsampling import min_input_frames
 from icefall_sampled.rejects import Rejects
-from icefall_sampled.sampling import top_k
 from icefall_sampled.scoring import ErrorCounts, Result
 from icefall_sampled.shar import keep
 from icefall_sampled.tokens import TokenTable, load_tokens
@@ -41,21 +40,15 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DecodeConfig:
+class DecodeConfig(SearchConfig):
     """How to decode; what the model is comes from its checkpoint."""
 
     exp_dir: Path = Path("exp")
     """Folder of the training run; results go into it."""
     sets: tuple[str, ...] = ()
     """Test sets to decode; none means all of the recipe's."""
-    method: Literal["greedy"] = "greedy"
-    """Search."""
-    ctc_top_k: int = 0
-    """Allow only the K classes of highest mean CTC posterior, blank included; 0 for all."""
     avg: int = 5
     """How many of the latest checkpoints to average; 0 takes the best on dev."""
-    max_symbols: int = 10
-    """Labels at one frame at the most."""
     max_duration_seconds: float = 200.0
     """Speech in one batch."""
     lang_dir: Path | None = None
@@ -65,20 +58,16 @@ class DecodeConfig:
     max_rejected_percent: float = 1.0
     """Stop when a larger share of a test set than this cannot be read."""
 
-    def validate(self) -> None:
-        """Raise ValueError for the first field that cannot work."""
-        for name, value, legal, rule in (
-            ("ctc_top_k", self.ctc_top_k, self.ctc_top_k >= 0, "0 or a number of classes"),
+    def _rules(self) -> list[tuple[str, object, bool, str]]:
+        return [
+            *super()._rules(),
             ("avg", self.avg, self.avg >= 0, "at least 0"),
-            ("max_symbols", self.max_symbols, self.max_symbols >= 1, "at least 1"),
             ("max_duration_seconds", self.max_duration_seconds, self.max_duration_seconds > 0,
              "positive"),
             ("num_workers", self.num_workers, self.num_workers >= 0, "at least 0"),
             ("max_rejected_percent", self.max_rejected_percent,
              0 <= self.max_rejected_percent <= 100, "from 0 to 100"),
-        ):  # fmt: skip
-            if not legal:
-                raise ValueError(f"{name} is {value}, it must be {rule}")
+        ]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,22 +225,21 @@ def _long_enough(cuts: CutSet, rejects: Rejects, subsampling: int, *, quiet: boo
 
 
 @torch.no_grad()
-def decode_batch(config: DecodeConfig, model: Transducer, batch: Batch) -> list[Hypothesis]:
-    """Hypotheses of a batch, with the search and the constraint that the config names."""
+def decode_batch(config: DecodeConfig, model: Transducer, batch: Batch) -> list[list[Hypothesis]]:
+    """N-best lists of a batch, with the search and the constraint that the config names."""
     on_device = batch.to(next(model.parameters()).device)
     encoded = model.encode(on_device.features, on_device.lengths)
-    allowed = None
-    if config.ctc_top_k:
-        allowed = top_k(model.mean_posterior(encoded), config.ctc_top_k)
-    return greedy(
-        model, encoded.out, encoded.lengths, allowed=allowed, max_symbols=config.max_symbols
-    )
+    return search(model, encoded, config)
 
 
-def _results(batch: Batch, hypotheses: list[Hypothesis], tokens: TokenTable) -> list[Result]:
+def _results(batch: Batch, nbest: list[list[Hypothesis]], tokens: TokenTable) -> list[Result]:
     return [
-        Result(id=utterance_id, reference=text.split(), hypothesis=tokens.decode(h.tokens).split())
-        for utterance_id, text, h in zip(batch.ids, batch.texts, hypotheses, strict=True)
+        Result(
+            id=utterance_id,
+            reference=text.split(),
+            hypothesis=tokens.decode(best[0].tokens).split(),
+        )
+        for utterance_id, text, best in zip(batch.ids, batch.texts, nbest, strict=True)
     ]
 
 
@@ -260,6 +248,8 @@ def settings_of(config: DecodeConfig) -> str:
     parts = [config.method, f"avg-{config.avg}" if config.avg else "best"]
     if config.ctc_top_k:
         parts.append(f"ctc-top-{config.ctc_top_k}")
+    if config.blank_skip < 1:
+        parts.append(f"blank-skip-{config.blank_skip:g}")
     return "-".join(parts)
 
 

@@ -1,5 +1,5 @@
 """The networks."""
 
-from icefall_sampled.modeling.transducer import Losses, Transducer
+from icefall_sampled.modeling.transducer import Encoded, Losses, Transducer
 
-__all__ = ["Losses", "Transducer"]
+__all__ = ["Encoded", "Losses", "Transducer"]

@@ -88,10 +88,23 @@ class Transducer(nn.Module):
         Raises:
             ValueError: where the model has no CTC head.
         """
+        return mean_posterior(self.ctc_log_probs(encoded), encoded.lengths)
+
+    def ctc_log_probs(self, encoded: Encoded) -> Tensor:
+        """(N, T, V) of joint CTC, or else of the last intermediate layer, in nats.
+
+        Raises:
+            ValueError: where the model has no CTC head.
+        """
         if self.ctc is None:
-            raise ValueError("ctc_top_k needs a model with a CTC head, this one has none")
+            raise ValueError("ctc_top_k and blank_skip need a CTC head, this model has none")
         hidden = encoded.out if self.config.ctc.joint_weight > 0 else encoded.taps[-1]
-        return mean_posterior(self.ctc.log_probs(hidden), encoded.lengths)
+        return self.ctc.log_probs(hidden)
+
+    @property
+    def frame_seconds(self) -> float:
+        """The time from one encoder frame to the next: input frames are 10 ms apart."""
+        return 0.01 * self.config.encoder.subsampling
 
     def predict(self, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """(N, U) targets, padded with anything -> (N, U + 1, J) projected predictor outputs."""
