@@ -19,21 +19,20 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from tqdm import tqdm
 
-from icefall_sampled import checkpoint, scoring
-from icefall_sampled.checkpoint import CheckpointError
+from icefall_sampled import scoring
 from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json
 from icefall_sampled.data import Batch, input_frames, read_cuts
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.search import SearchConfig, search
 from icefall_sampled.files import replacing
 from icefall_sampled.loading import ordered_batches
+from icefall_sampled.model_files import load_averaged
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.subsampling import min_input_frames
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.scoring import ErrorCounts, Result
 from icefall_sampled.shar import keep
-from icefall_sampled.tokens import TokenTable, load_tokens
+from icefall_sampled.tokens import TokenTable
 from icefall_sampled.training.distributed import World, world
 
 logger = logging.getLogger(__name__)
@@ -134,29 +133,10 @@ def _add_scores(path: Path, scores: dict[str, SetScore]) -> None:
 def load_model(
     config: DecodeConfig, *, make_model: Callable[[Config, int], Transducer] = Transducer
 ) -> tuple[Transducer, TokenTable]:
-    """The averaged model of a run on the best device there is, in eval mode, and its tokens.
-
-    Raises:
-        CheckpointError: where there is no checkpoint or it is of another vocabulary.
-    """
-    if config.avg:
-        paths = checkpoint.find(config.exp_dir)[-config.avg :]
-    else:
-        paths = [config.exp_dir / checkpoint.BEST]
-    if not paths:
-        raise CheckpointError(f"exp_dir is {config.exp_dir}, there is no checkpoint in it")
-    state = checkpoint.average(paths)
-    trained = from_json(Config, state["config"])
-    tokens = load_tokens(config.lang_dir or trained.data.lang_dir)
-    if tokens.fingerprint != state["tokens"]:
-        raise CheckpointError(
-            f"{paths[-1]} was trained with another vocabulary ({state['vocab_size']} classes) "
-            f"than {config.lang_dir or trained.data.lang_dir} has ({tokens.vocab_size} classes)"
-        )
-    model = make_model(trained, tokens.vocab_size)
-    model.load_state_dict(state["model"])
-    logger.info("decoding with the mean of %d checkpoints up to %s", len(paths), paths[-1])
-    return model.to("cuda" if torch.cuda.is_available() else "cpu").eval(), tokens
+    """As `model_files.load_averaged`, which see."""
+    return load_averaged(
+        config.exp_dir, avg=config.avg, lang_dir=config.lang_dir, make_model=make_model
+    )
 
 
 def _decode_set(

@@ -1,0 +1,58 @@
+"""A trained model from the checkpoints of its run, for whatever is done with it afterwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from icefall_sampled import checkpoint
+from icefall_sampled.checkpoint import CheckpointError
+from icefall_sampled.config import Config
+from icefall_sampled.config_json import from_json
+from icefall_sampled.modeling import Transducer
+from icefall_sampled.tokens import TokenTable, load_tokens
+
+logger = logging.getLogger(__name__)
+
+MakeModel = Callable[[Config, int], Transducer]
+"""What makes the network of a config and a number of classes; a recipe may have its own."""
+
+
+def load_averaged(
+    exp_dir: Path, *, avg: int, lang_dir: Path | None = None, make_model: MakeModel = Transducer
+) -> tuple[Transducer, TokenTable]:
+    """The averaged model of a run on the best device there is, in eval mode, and its tokens.
+
+    Args:
+        exp_dir: folder of the training run.
+        avg: how many of the latest checkpoints to average; 0 takes the best on dev.
+        lang_dir: its token table; by default where training found it.
+        make_model: as `train` was given it.
+
+    Raises:
+        CheckpointError: where there is no checkpoint or it is of another vocabulary.
+    """
+    paths = checkpoint.find(exp_dir)[-avg:] if avg else [exp_dir / checkpoint.BEST]
+    if not paths:
+        raise CheckpointError(f"exp_dir is {exp_dir}, there is no checkpoint in it")
+    state = checkpoint.average(paths)
+    trained = from_json(Config, state["config"])
+    folder = lang_dir or trained.data.lang_dir
+    tokens = load_tokens(folder)
+    if tokens.fingerprint != state["tokens"]:
+        raise CheckpointError(
+            f"{paths[-1]} was trained with another vocabulary ({state['vocab_size']} classes) "
+            f"than {folder} has ({tokens.vocab_size} classes)"
+        )
+    model = make_model(trained, tokens.vocab_size)
+    model.load_state_dict(state["model"])
+    logger.info("the mean of %d checkpoints up to %s", len(paths), paths[-1])
+    return model.to(best_device()).eval(), tokens
+
+
+def best_device() -> torch.device:
+    """A GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
