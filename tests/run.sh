@@ -38,6 +38,8 @@ check "ruff format" ruff format --check .
 # What mypy remembers of torch is of this environment's torch.
 check "mypy" mypy --cache-dir ".mypy_cache/${venv##*/}"
 check "shellcheck" shellcheck_tracked
+# Without a browser, and the right to install one, the tests that need it are skipped.
+shared/setup_browser.sh || true
 check "pytest" python -m pytest "$@"
 
 if ((${#failed[@]})); then
