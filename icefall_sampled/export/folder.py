@@ -1,0 +1,223 @@
+"""A model as a folder: weights in safetensors, config as JSON, and the token table's own file.
+
+    model.safetensors    the averaged weights
+    config.json          the config, the number of classes, and what the other files must be
+    bpe.model            or tokens.txt, where the tokens are characters
+
+Nothing in it is code, and loading it runs none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from icefall_sampled.config import Config
+from icefall_sampled.config_json import from_json, to_json
+from icefall_sampled.files import replacing
+from icefall_sampled.model_files import MakeModel, best_device, load_averaged
+from icefall_sampled.modeling import Transducer
+from icefall_sampled.tokens import TokenTable, load_tokens
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+TOKEN_FILES = ("bpe.model", "tokens.txt")
+FORMAT = 1
+"""Counts up when a folder can no longer be read as it was."""
+
+
+class ExportError(ValueError):
+    """A folder that cannot be written or loaded; the message names the file and says why."""
+
+
+def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
+    """Write a model and its token table; what was in the files before is replaced.
+
+    config.json is written last: without it the folder counts as none, so that an interrupted
+    export is not mistaken for a whole one.
+
+    Args:
+        folder: made where it is not there.
+        model: on any device.
+        lang_dir: its token table's folder.
+
+    Raises:
+        ExportError: where the table is of another size than the model.
+        OSError: where something cannot be written.
+    """
+    tokens = load_tokens(lang_dir)
+    if tokens.vocab_size != model.vocab_size:
+        raise ExportError(
+            f"lang_dir is {lang_dir}, it must have the model's {model.vocab_size} classes, "
+            f"not {tokens.vocab_size}"
+        )
+    (folder / CONFIG).unlink(missing_ok=True)
+    state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(state, str(temporary))
+    table = _token_file(lang_dir)
+    if table != TOKEN_FILES[0]:  # that one would be taken first
+        (folder / TOKEN_FILES[0]).unlink(missing_ok=True)
+    with replacing(folder / table) as temporary:
+        shutil.copyfile(lang_dir / table, temporary)
+    description = {
+        "format": FORMAT,
+        "vocab_size": model.vocab_size,
+        "tokens": tokens.fingerprint,
+        "weights": _digest(folder / WEIGHTS),
+        "config": json.loads(to_json(_without_folders(model.config))),
+    }
+    with replacing(folder / CONFIG) as temporary:
+        temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+
+
+def _token_file(lang_dir: Path) -> str:
+    """Which file `load_tokens` takes."""
+    return next(name for name in TOKEN_FILES if (lang_dir / name).is_file())
+
+
+def _without_folders(config: Config) -> Config:
+    """The config without the folders of the machine on which it was trained."""
+    data = config.data
+    return replace(
+        config,
+        exp_dir=Path(config.exp_dir.name),
+        data=replace(
+            data,
+            train_cuts=Path(data.train_cuts.name),
+            dev_cuts=Path(data.dev_cuts.name),
+            lang_dir=Path("."),
+        ),
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def is_folder(path: Path) -> bool:
+    """Whether this is what `save_folder` wrote, rather than a training run."""
+    return (path / CONFIG).is_file()
+
+
+def load_folder(
+    folder: Path, *, make_model: MakeModel = Transducer
+) -> tuple[Transducer, TokenTable]:
+    """The model, on the CPU in eval mode, and its token table.
+
+    Args:
+        folder: what `save_folder` wrote.
+        make_model: as `train` was given it.
+
+    Raises:
+        ExportError: where a file is missing, damaged, or not the one that was written.
+    """
+    description = _read_description(folder / CONFIG)
+    config = _config_of(description["config"], folder / CONFIG)
+    tokens = _tokens_of(folder, description)
+    state = _weights_of(folder / WEIGHTS, description["weights"])
+    model = make_model(config, tokens.vocab_size)
+    _check_shapes(state, model.state_dict(), folder / WEIGHTS)
+    model.load_state_dict(state)
+    return model.eval(), tokens
+
+
+def open_model(
+    path: Path, *, avg: int = 5, lang_dir: Path | None = None, make_model: MakeModel = Transducer
+) -> tuple[Transducer, TokenTable]:
+    """An exported folder's model or a training run's, on the best device there is, in eval mode.
+
+    Args:
+        path: what `save_folder` wrote, or the exp_dir of a run.
+        avg: of a run, how many of the latest checkpoints to average; 0 takes the best on dev.
+        lang_dir: of a run, its token table; by default where training found it.
+        make_model: as `train` was given it.
+
+    Raises:
+        ValueError: where there is no model, or a damaged one.
+    """
+    if not path.is_dir():
+        raise ExportError(f"model is {path}, it must be a folder: an exported one, or a run's")
+    if is_folder(path):
+        model, tokens = load_folder(path, make_model=make_model)
+        return model.to(best_device()), tokens
+    if (path / WEIGHTS).is_file():
+        raise ExportError(f"{path / CONFIG} is missing: {path} was not exported to the end")
+    return load_averaged(path, avg=avg, lang_dir=lang_dir, make_model=make_model)
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    """What config.json says, with everything in it that there must be."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ExportError(f"{path} is missing: this is no exported model") from error
+    except ValueError as error:  # no JSON, or no UTF-8
+        raise ExportError(f"{path} is damaged: it is not JSON ({error})") from error
+    if not isinstance(found, dict) or "format" not in found:
+        raise ExportError(f"{path} is not the config of an exported model")
+    if found["format"] != FORMAT:
+        raise ExportError(f"{path} is of format {found['format']}, this version reads {FORMAT}")
+    kinds = {"vocab_size": int, "tokens": str, "weights": str, "config": dict}
+    for name, kind in kinds.items():
+        if not isinstance(found.get(name), kind):
+            raise ExportError(f"{path} is damaged: {name} is {found.get(name)!r}")
+    return found
+
+
+def _config_of(fields: dict[str, Any], path: Path) -> Config:
+    try:
+        config = from_json(Config, json.dumps(fields))
+        config.validate()
+    except (ValueError, TypeError) as error:  # an unknown field; text where a number must be
+        raise ExportError(f"{path} is damaged: {error}") from error
+    return config
+
+
+def _tokens_of(folder: Path, description: dict[str, Any]) -> TokenTable:
+    if not any((folder / name).is_file() for name in TOKEN_FILES):
+        raise ExportError(f"{folder / TOKEN_FILES[0]} (or {TOKEN_FILES[1]}) is missing")
+    path = folder / _token_file(folder)
+    try:
+        tokens = load_tokens(folder)
+    except ValueError as error:
+        raise ExportError(f"{path} is damaged: {error}") from error
+    if tokens.fingerprint != description["tokens"]:
+        raise ExportError(f"{path} is not the table that was exported: its fingerprint differs")
+    if tokens.vocab_size != description["vocab_size"]:
+        raise ExportError(
+            f"{folder / CONFIG} is damaged: vocab_size is {description['vocab_size']}, "
+            f"{path.name} has {tokens.vocab_size} tokens"
+        )
+    return tokens
+
+
+def _weights_of(path: Path, digest: str) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise ExportError(f"{path} is missing")
+    if _digest(path) != digest:
+        raise ExportError(f"{path} is not the file that was exported: its SHA-256 differs")
+    try:
+        return load_file(str(path))
+    except SafetensorError as error:
+        raise ExportError(f"{path} is damaged: {error}") from error
+
+
+def _check_shapes(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:
+    """The same names and shapes, said of the first that differs."""
+    for name in sorted(set(found) | set(wanted)):
+        has, must = (tuple(s[name].shape) if name in s else "nothing" for s in (found, wanted))
+        if has != must:
+            raise ExportError(f"{path}: {name} is {has}, by {CONFIG} it must be {must}")
