@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import io
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
 import tyro
@@ -58,11 +59,25 @@ def choose_variant(variants: dict[str, C], *, base: C, description: str) -> C:
         variants: configs by name.
         base: what `--help` describes each variant against.
         description: of the program.
+
+    Raises:
+        ValueError: where the command line is wrong.
     """
+    _check_variant(sys.argv[1:2], variants)
     described = {name: (_differences(base, config), config) for name, config in variants.items()}
     return in_one_sentence(
         lambda: tyro.extras.overridable_config_cli(described, description=description)
     )
+
+
+def _check_variant(first: Sequence[str], variants: Iterable[str]) -> None:
+    """Tyro would take a variant that there is not for an option."""
+    names = list(variants)
+    for name in first:
+        if name not in names and not name.startswith("-"):
+            close = difflib.get_close_matches(name, names, n=len(names))
+            known = ", ".join([*close, *(other for other in names if other not in close)])
+            raise ValueError(f"there is no variant {name!r}, it must be one of {known}")
 
 
 def parse(default: C, *, description: str) -> C:

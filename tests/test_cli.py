@@ -126,6 +126,18 @@ def test_wrong_arguments_exit_with_2(
         assert word.removeprefix("--") in said
 
 
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [("none", "full, example_ctc"), ("exmple_ctc", "example_ctc, full"), ("ful", "full, example")],
+)
+def test_a_variant_that_there_is_not(
+    monkeypatch: pytest.MonkeyPatch, name: str, known: str
+) -> None:
+    for more in ((), ("--help",), ("--exp-dir", "x")):
+        with pytest.raises(ValueError, match=f"^there is no variant '{name}', .* one of {known}"):
+            choose(monkeypatch, name, *more)
+
+
 def test_help_tells_variants_apart(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,8 @@ called_from=$PWD
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=../../../shared/corpus.sh
 . ../../../shared/corpus.sh
+# shellcheck source=local/template_options.sh
+. local/template_options.sh
 
 corpus=template sets="train dev test"
 audio='' transcripts='' cuts='' speakers=unknown case=keep percent=5 vocab_size=''
@@ -27,7 +29,6 @@ Stages: 1 manifest, 2 split, 3 features, 4 vocabulary, 5 validation and statisti
   --data-dir DIR             what is made here goes here (data)
 $(common_help)"
 parse_corpus_options "audio transcripts cuts speakers case percent vocab_size" "$@"
-[[ -n $audio$cuts ]] || die "either --audio or --cuts must be given (--help lists the options)"
 
 # from_caller NAME... : paths as the caller means them.
 from_caller() {
@@ -37,6 +38,7 @@ from_caller() {
   done
 }
 from_caller audio transcripts cuts data_dir
+check_corpus_options
 manifest=$cuts
 make_data_dir
 mkdir -p "$data_dir/manifests"

@@ -9,6 +9,8 @@ root=$(cd "$recipe/../../.." && pwd -P)
 . "$root/shared/log.sh"
 # shellcheck source=../../../shared/parse_options.sh
 . "$root/shared/parse_options.sh"
+# shellcheck source=local/template_options.sh
+. "$recipe/local/template_options.sh"
 
 # shellcheck disable=SC2034 # parse_options.sh reads it
 help_text="Usage: run.sh (--audio DIR [--transcripts FILE] | --cuts MANIFEST) [OPTION VALUE]...
@@ -29,7 +31,7 @@ passed="audio transcripts cuts speakers case percent vocab_size num_jobs max_rej
 # shellcheck disable=SC2034 # parse_options.sh reads it
 options="$passed name variant steps num_gpus environment train_options"
 parse_options "$@"
-[[ -n $audio$cuts ]] || die "either --audio or --cuts must be given (--help lists the options)"
+check_corpus_options
 [[ -z $steps ]] || need_whole steps
 need_whole num_gpus
 : "${name:=$(basename "${audio:-${cuts%%.*}}")}"
@@ -37,6 +39,8 @@ data_dir=$recipe/data/$name exp_dir=$recipe/exp/$name
 
 venv=$("$root/shared/setup_env.sh" ${environment:+"$environment"})
 export PATH=$venv/bin:$PATH PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
+# A misspelt variant is said before anything is prepared.
+[[ -z $variant ]] || python "$recipe/sampled_transducer/train.py" "$variant" --help >/dev/null
 
 prepare=(--data-dir "$data_dir")
 for option in $passed; do

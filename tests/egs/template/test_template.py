@@ -177,19 +177,67 @@ def run_sh(recipe: Path, *options: str, cwd: Path) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_one_command_from_a_folder_to_a_measured_model(tmp_path: Path) -> None:
-    """In a copy of the recipe, because it makes its data beside itself."""
-    pytest.importorskip("kaldifeat")
-    house = tmp_path / "house"
+def house_of(folder: Path, *, environment: str) -> Path:
+    """A copy of the recipe, because it makes its data beside itself.
+
+    Args:
+        folder: in which it is made.
+        environment: shell that stands in for the set-up of the environment.
+    """
+    house = folder / "house"
     recipe = house / "egs/template/ASR"
     recipe.parent.mkdir(parents=True)
     shutil.copytree(RECIPE, recipe, ignore=shutil.ignore_patterns("data", "exp", "__pycache__"))
-    for name in ("shared", "local", "icefall_sampled", ".venv", ".venv-torch2"):
+    for name in ("local", "icefall_sampled", ".venv", ".venv-torch2"):
         (house / name).symlink_to(ROOT / name)
-    (house / "shared").unlink()
     shutil.copytree(ROOT / "shared", house / "shared")
-    environment = Path(sys.executable).parents[1]
-    (house / "shared/setup_env.sh").write_text(f"#!/bin/sh\necho {environment}\n")
+    (house / "shared/setup_env.sh").write_text(f"#!/bin/sh\n{environment}\n")
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("", "either --audio or --cuts must be given"),
+        ("--audio nowhere", "--audio is nowhere, it must be a folder with audio files"),
+        ("--audio . --cuts x.jsonl.gz", "--audio and --cuts were given, it must be one of them"),
+        ("--cuts x.jsonl.gz", "--cuts is x.jsonl.gz, it must be a manifest"),
+        ("--audio . --transcripts x", "--transcripts is x, it must be a file of lines"),
+        ("--cuts . --transcripts x", "--transcripts is x, it must be a file of lines"),
+        ("--audio . --speakers many", "--speakers is 'many', it must be one of: unknown folders"),
+        ("--audio . --case title", "--case is 'title', it must be one of: keep lower upper"),
+        ("--audio . --percent none", "--percent is 'none', it must be a number greater than 0"),
+        ("--audio . --vocab-size bpe", "--vocab-size is 'bpe', it must be a whole number above 0"),
+        ("--audio . --num-jobs 0", "--num-jobs is '0', it must be a number greater than 0"),
+    ],
+)
+def test_wrong_options_are_said_before_the_set_up(
+    options: str, sentence: str, tmp_path: Path
+) -> None:
+    recipe = house_of(tmp_path, environment=f"touch {tmp_path}/made; exit 1")
+    refused = run_sh(recipe, *options.split(), cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"run.sh: {sentence}")
+    assert refused.stderr.count("\n") == 1
+    assert not (tmp_path / "made").exists()
+    assert run_sh(recipe, "--audio", ".", cwd=tmp_path).returncode == 1
+    assert (tmp_path / "made").exists()
+
+
+def test_a_misspelt_variant_is_said_before_preparing(tmp_path: Path) -> None:
+    recipe = house_of(tmp_path, environment=f"echo {Path(sys.executable).parents[1]}")
+    refused = run_sh(recipe, "--audio", ".", "--variant", "tiny", cwd=tmp_path)
+    assert refused.returncode == 2
+    assert refused.stderr == (
+        "error: there is no variant 'tiny', it must be one of small, medium, large, small_full, "
+        "medium_full, large_full\n"
+    )
+    assert not (recipe / "data").exists()
+
+
+def test_one_command_from_a_folder_to_a_measured_model(tmp_path: Path) -> None:
+    pytest.importorskip("kaldifeat")
+    recipe = house_of(tmp_path, environment=f"echo {Path(sys.executable).parents[1]}")
     folder = tmp_path / "mine/recorded"
     folder.mkdir(parents=True)
     said = [
@@ -213,6 +261,3 @@ def test_one_command_from_a_folder_to_a_measured_model(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stderr[-3000:]
     assert "stage 3, features-train: done already" in again.stderr
     assert "at step 20" in again.stderr
-    refused = run_sh(recipe, "--audio", "nowhere", cwd=folder.parent)
-    assert refused.returncode == 2
-    assert "nowhere, it must be a folder with audio files" in refused.stderr
