@@ -24,6 +24,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from icefall_sampled.config import DataConfig
+from icefall_sampled.features import make_fbank
 from icefall_sampled.modeling.subsampling import subsampled_lengths
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.shar import DAMAGED, Shar, keep
@@ -218,9 +219,7 @@ class Utterances(Dataset[Batch]):
 
     def _fbank(self) -> Any:
         if self._extractor is None:
-            from lhotse.features.kaldifeat import KaldifeatFbank, KaldifeatFbankConfig
-
-            self._extractor = KaldifeatFbank(KaldifeatFbankConfig())
+            self._extractor = make_fbank()
         return self._extractor
 
 

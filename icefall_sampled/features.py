@@ -1,0 +1,15 @@
+"""The features that models are trained on, where they are computed from audio on the fly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SAMPLING_RATE = 16000
+"""Of all audio, in Hz."""
+
+
+def make_fbank() -> Any:
+    """Lhotse's extractor of 80 log-mel filterbanks every 10 ms, as preparation computes them."""
+    from lhotse.features.kaldifeat import KaldifeatFbank, KaldifeatFbankConfig
+
+    return KaldifeatFbank(KaldifeatFbankConfig())
