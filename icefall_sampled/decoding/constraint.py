@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 from icefall_sampled.modeling.joiner import Joiner
 
@@ -35,22 +36,47 @@ class OutputLayer:
         self._bias = bias if allowed is None else bias[allowed]
 
     def log_probs(self, encoder: Tensor, predictor: Tensor, rows: Tensor) -> Tensor:
-        """Log-probabilities at one lattice node of each of n utterances.
+        """Log-probabilities at m lattice nodes.
 
         Args:
-            encoder: (n, J) projected frames.
-            predictor: (n, J) projected predictor outputs.
-            rows: (n,) which utterance of `allowed` each node belongs to.
+            encoder: (m, J) projected frames.
+            predictor: (m, J) projected predictor outputs.
+            rows: (m,) the utterance of each node; nodes of an utterance that stand together are
+                computed together.
 
         Returns:
-            (n, V), or (n, K) by the columns of `allowed`; column 0 is blank either way.
+            (m, V), or (m, K) by the columns of `allowed`; column 0 is blank either way.
         """
         hidden = self._joiner.hidden(encoder, predictor)
         if self._allowed is None:
-            return torch.log_softmax(hidden @ self._weight.t() + self._bias, dim=-1)
-        logits = torch.bmm(self._weight[rows], hidden[:, :, None])[..., 0] + self._bias[rows]
-        return torch.log_softmax(logits, dim=-1)
+            return torch.log_softmax(linear(hidden, self._weight, self._bias), dim=-1)
+        if len(rows) == 0:
+            return hidden.new_zeros(0, self._allowed.shape[1])
+        # One product for each utterance, with its nodes side by side.
+        used, position, counts = torch.unique_consecutive(
+            rows, return_inverse=True, return_counts=True
+        )
+        place = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[position]
+        nodes = hidden.new_zeros(len(used), int(counts.max()), hidden.shape[1])
+        nodes[position, place] = hidden
+        weight, bias = self._rows(used)
+        logits = torch.baddbmm(bias[:, None], nodes, weight.transpose(1, 2))
+        return torch.log_softmax(logits[position, place], dim=-1)
+
+    def _rows(self, used: Tensor) -> tuple[Tensor, Tensor]:
+        """The layers of some utterances, without a copy where they are the first ones."""
+        num = len(used)
+        if torch.equal(used, torch.arange(num, device=used.device)):
+            return self._weight[:num], self._bias[:num]
+        return self._weight[used], self._bias[used]
 
     def labels(self, columns: Tensor, rows: Tensor) -> Tensor:
-        """(n,) columns of `log_probs` -> (n,) class ids."""
+        """Columns of `log_probs` of the utterances `rows`, of the same shape -> class ids."""
         return columns if self._allowed is None else self._allowed[rows, columns]
+
+    def columns(self, labels: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """(m,) class ids -> (m,) columns of `log_probs`, and whether the class is allowed."""
+        if self._allowed is None:
+            return labels, torch.ones_like(labels, dtype=torch.bool)
+        found = self._allowed[rows] == labels[:, None]
+        return found.to(torch.int8).argmax(dim=1), found.any(dim=1)
