@@ -1,0 +1,227 @@
+"""Fast beam search against all alignments there are, and the constraint as its decoding graph."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from icefall_sampled.config import PredictorConfig
+from icefall_sampled.decoding import Hypothesis
+from icefall_sampled.decoding.best_paths import Arc, best_paths
+from icefall_sampled.decoding.fast_beam import fast_beam
+from icefall_sampled.losses.lattice import BACKEND
+from icefall_sampled.modeling import Transducer
+from icefall_sampled.sampling import top_k
+from tests.support.tiny import tiny_config, tiny_model
+
+VOCAB_SIZE, LENGTHS = 6, [4, 2, 0, 5, 1]
+WIDE = {"beam": 1e4, "max_contexts": 10_000}  # nothing is pruned
+
+needs_k2 = pytest.mark.skipif(BACKEND != "k2", reason="k2 cannot be imported here")
+
+
+def stateless_model(*, seed: int = 0, context: int = 2, blank: float = 1.0) -> Transducer:
+    """A random model in float64; `blank` is how much it likes silence."""
+    predictor = PredictorConfig(
+        kind="stateless", embedding_width=8, hidden_width=16, context_labels=context
+    )
+    config = replace(tiny_config(), predictor=predictor)
+    model = tiny_model(config, vocab_size=VOCAB_SIZE, seed=seed, scale=3.0).double()
+    with torch.no_grad():
+        model.joiner.output.bias[0] += blank
+    return model
+
+
+def frames_of(lengths: list[int], *, seed: int = 1) -> tuple[Tensor, Tensor]:
+    """Random encoder output; padding is NaN."""
+    generator = torch.Generator().manual_seed(seed)
+    out = torch.randn(len(lengths), max(lengths), 16, generator=generator, dtype=torch.float64)
+    for n, length in enumerate(lengths):
+        out[n, length:] = float("nan")
+    return out, torch.tensor(lengths)
+
+
+@torch.no_grad()
+def exhaustive(model: Transducer, frames: Tensor, *, classes: list[int]) -> list[Hypothesis]:
+    """The best alignment of every label sequence, the best first: all alignments are tried."""
+    acoustic = model.joiner.encoder_projection(frames)
+    output = model.joiner.output
+
+    @cache
+    def log_probs(t: int, labels: tuple[int, ...]) -> dict[int, float]:
+        history = torch.tensor([[0, *labels]])
+        predicted = model.joiner.predictor_projection(model.predictor(history))[0, -1]
+        logits = output(torch.tanh(acoustic[t] + predicted))[classes]
+        return dict(zip(classes, logits.log_softmax(0).tolist(), strict=True))
+
+    best: dict[tuple[int, ...], Hypothesis] = {}
+    for alignment in product(classes, repeat=len(frames)):
+        found = Hypothesis()
+        for t, label in enumerate(alignment):
+            score = log_probs(t, tuple(found.tokens))[label]
+            found.log_prob += score
+            if label != 0:
+                found.tokens.append(label)
+                found.frames.append(t)
+                found.token_log_probs.append(score)
+        known = best.get(tuple(found.tokens))
+        if known is None or found.log_prob > known.log_prob:
+            best[tuple(found.tokens)] = found
+    return sorted(best.values(), key=lambda h: -h.log_prob)
+
+
+def assert_same(actual: list[Hypothesis], expected: list[Hypothesis]) -> None:
+    """To the digits of float32, in which k2 computes."""
+    assert [(h.tokens, h.frames) for h in actual] == [(h.tokens, h.frames) for h in expected]
+    for a, e in zip(actual, expected, strict=True):
+        assert a.log_prob == pytest.approx(e.log_prob, rel=1e-5, abs=1e-5)
+        assert a.token_log_probs == pytest.approx(e.token_log_probs, rel=1e-5, abs=1e-5)
+
+
+@needs_k2
+@pytest.mark.parametrize("context", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_wide_search_finds_the_best_of_all_alignments(context: int, seed: int) -> None:
+    model = stateless_model(seed=seed, context=context, blank=0.0)
+    out, lengths = frames_of(LENGTHS, seed=seed)
+    found = fast_beam(model, out, lengths, nbest=5, **WIDE)
+    for n, best in enumerate(found):
+        expected = exhaustive(model, out[n, : LENGTHS[n]], classes=list(range(VOCAB_SIZE)))
+        assert_same(best, expected[:5])
+    assert sum(len(h.tokens) for best in found for h in best) > 20
+    assert [len(best) for best in found] == [5, 5, 1, 5, 5]
+
+
+@needs_k2
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, VOCAB_SIZE))
+def test_constrained_search_is_the_best_within_its_set(seed: int, k: int) -> None:
+    model = stateless_model(seed=seed, blank=0.0)
+    out, lengths = frames_of([4, 3, 0], seed=seed)
+    allowed = top_k(torch.rand(3, VOCAB_SIZE, dtype=torch.float64), k)
+    for n, best in enumerate(fast_beam(model, out, lengths, allowed=allowed, nbest=2, **WIDE)):
+        assert {label for h in best for label in h.tokens} <= set(allowed[n].tolist()) - {0}
+        expected = exhaustive(model, out[n, : int(lengths[n])], classes=allowed[n].tolist())
+        assert_same(best, expected[:2])
+
+
+@needs_k2
+@pytest.mark.parametrize("limits", [{}, {"max_contexts": 2}, {"beam": 0.5}])
+@pytest.mark.parametrize("constrained", [False, True])
+def test_batched_equals_one_by_one(limits: dict[str, float], constrained: bool) -> None:
+    model = stateless_model()
+    out, lengths = frames_of([9, 0, 4, 12, 1])
+    allowed = top_k(torch.rand(5, VOCAB_SIZE, dtype=torch.float64), 4) if constrained else None
+    together = fast_beam(model, out, lengths, allowed=allowed, nbest=3, **limits)
+    for n, best in enumerate(together):
+        rows = slice(n, n + 1)
+        alone = fast_beam(
+            model, out[rows, : int(lengths[n])], lengths[rows],
+            allowed=None if allowed is None else allowed[rows], nbest=3, **limits,
+        )  # fmt: skip
+        assert_same(best, alone[0])
+    first = fast_beam(model, out, lengths, allowed=allowed, **limits)
+    assert [best[:1] for best in together] == first
+
+
+@needs_k2
+def test_all_classes_allowed_is_no_constraint() -> None:
+    model = stateless_model()
+    out, lengths = frames_of([9, 4, 12])
+    allowed = top_k(torch.rand(3, VOCAB_SIZE, dtype=torch.float64), VOCAB_SIZE)
+    free = fast_beam(model, out, lengths, nbest=4)
+    for best, expected in zip(
+        fast_beam(model, out, lengths, allowed=allowed, nbest=4), free, strict=True
+    ):
+        assert_same(best, expected)
+
+
+@needs_k2
+def test_a_narrow_search_is_worse_but_never_wrong() -> None:
+    model = stateless_model(blank=0.0)
+    out, lengths = frames_of([12, 10, 8, 11, 9])
+    wide = fast_beam(model, out, lengths, **WIDE)
+    for limits in ({"max_contexts": 1}, {"beam": 1e-6}):
+        narrow = fast_beam(model, out, lengths, **limits)
+        pairs = list(zip(narrow, wide, strict=True))
+        assert all(n[0].log_prob <= w[0].log_prob + 1e-6 for n, w in pairs)
+        assert any(n[0].log_prob < w[0].log_prob - 0.1 for n, w in pairs)
+
+
+@needs_k2
+def test_of_equal_alignments_the_lower_labels_win() -> None:
+    model = stateless_model()
+    out, lengths = frames_of([3, 2])
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    assert [best[0].tokens for best in fast_beam(model, out, lengths, **WIDE)] == [[], []]
+    allowed = torch.tensor([[0, 5, 3], [0, 2, 4]])
+    with torch.no_grad():
+        model.joiner.output.bias[0] = -3.0
+    found = fast_beam(model, out, lengths, allowed=allowed, **WIDE)
+    assert [best[0].tokens for best in found] == [[3, 3, 3], [2, 2]]
+
+
+@needs_k2
+def test_no_frames_and_no_utterances() -> None:
+    model = stateless_model()
+    assert fast_beam(model, *frames_of([0, 0])) == [[Hypothesis()], [Hypothesis()]]
+    assert fast_beam(model, torch.zeros(0, 3, 16).double(), torch.zeros(0).long()) == []
+
+
+@needs_k2
+def test_bad_arguments_are_named() -> None:
+    model = stateless_model()
+    out, lengths = frames_of(LENGTHS)
+    for wrong, message in (
+        ({"beam": 0.0}, "beam is 0.0, it must be positive"),
+        ({"max_contexts": 0}, "max_contexts is 0, it must be at least 1"),
+        ({"nbest": 0}, "nbest is 0, it must be at least 1"),
+        ({"allowed": torch.zeros(3, 1).long()}, "allowed has 3 rows, it must have one for each of"),
+        ({"allowed": torch.ones(5, 2).long()}, r"allowed must be \(N, K\) with blank \(0\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fast_beam(model, out, lengths, **wrong)
+    with pytest.raises(ValueError, match="context_labels is 20, it must be less for fast_beam amo"):
+        fast_beam(stateless_model(context=20), out, lengths)
+
+
+def test_an_lstm_is_refused() -> None:
+    model = tiny_model(vocab_size=VOCAB_SIZE).double()
+    with pytest.raises(ValueError, match="fast_beam, which needs a predictor .* has an LSTM"):
+        fast_beam(model, *frames_of(LENGTHS))
+
+
+@pytest.mark.skipif(BACKEND == "k2", reason="k2 is here")
+def test_without_k2_it_says_where_k2_is() -> None:
+    with pytest.raises(
+        ImportError, match=r"fast_beam, which needs k2, .* shared/setup_env.sh"
+    ) as e:
+        fast_beam(stateless_model(), *frames_of(LENGTHS))
+    assert "\n" not in str(e.value)
+
+
+def test_best_paths_of_a_lattice() -> None:
+    """Three frames, of which the last leads to the end; blank and label 1 meet again in state 3."""
+    arcs = [
+        Arc(0, 1, 0, -1.0), Arc(0, 2, 1, -1.0),
+        Arc(1, 3, 1, -1.0), Arc(1, 4, 2, -3.0),
+        Arc(2, 3, 0, -1.0), Arc(2, 4, 2, -0.5),
+        Arc(3, 5, -1, 0.0),
+        Arc(4, 5, -1, 0.0),
+    ]  # fmt: skip
+    best = best_paths(arcs, count=9, names=[0, 10, 20])
+    assert [(h.tokens, h.frames, h.log_prob) for h in best] == [
+        ([10, 20], [0, 1], -1.5), ([10], [1], -2.0), ([20], [1], -4.0),
+    ]  # fmt: skip
+    assert best[0].token_log_probs == [-1.0, -0.5]
+    assert best_paths(arcs, count=2, names=[0, 10, 20]) == best[:2]
+    assert [h.tokens for h in best_paths(arcs, count=1)] == [[1, 2]]
