@@ -1,7 +1,15 @@
 """From audio features to words."""
 
 from icefall_sampled.decoding.constraint import OutputLayer
-from icefall_sampled.decoding.greedy import greedy
+from icefall_sampled.decoding.greedy import GreedySearch, greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.modified_beam import ModifiedBeamSearch, modified_beam
 
-__all__ = ["Hypothesis", "OutputLayer", "greedy"]
+__all__ = [
+    "GreedySearch",
+    "Hypothesis",
+    "ModifiedBeamSearch",
+    "OutputLayer",
+    "greedy",
+    "modified_beam",
+]

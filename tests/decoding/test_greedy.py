@@ -10,34 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from icefall_sampled.config import PredictorConfig
 from icefall_sampled.decoding import Hypothesis, OutputLayer, greedy
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.sampling import top_k
+from tests.decoding.searches import PREDICTORS, random_frames, random_model
 from tests.support.tiny import tiny_config, tiny_model
 
 VOCAB_SIZE, LENGTHS = 12, [9, 4, 1, 7]
-PREDICTORS = {
-    "lstm": PredictorConfig(embedding_width=8, hidden_width=16, num_layers=2),
-    "stateless": PredictorConfig(kind="stateless", embedding_width=8, hidden_width=16),
-}
-
-
-def talkative_model(kind: str = "lstm", *, seed: int = 0, blank: float = 1.0) -> Transducer:
-    """A random model in float64 whose decisions vary; `blank` is how much it likes silence."""
-    config = replace(tiny_config(), predictor=PREDICTORS[kind])
-    model = tiny_model(config, vocab_size=VOCAB_SIZE, seed=seed, scale=3.0).double()
-    with torch.no_grad():
-        model.joiner.output.bias[0] += blank
-    return model
-
-
-def frames_of(lengths: list[int], *, seed: int = 1) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    out = torch.randn(len(lengths), max(lengths), 16, generator=generator, dtype=torch.float64)
-    for n, length in enumerate(lengths):
-        out[n, length:] = float("nan")
-    return out, torch.tensor(lengths)
 
 
 @torch.no_grad()
@@ -70,8 +49,8 @@ def same(actual: Hypothesis, expected: Hypothesis) -> bool:
 @pytest.mark.parametrize("max_symbols", [1, 3])
 @pytest.mark.parametrize("seed", range(4))
 def test_greedy_is_the_plain_one(kind: str, max_symbols: int, seed: int) -> None:
-    model = talkative_model(kind, seed=seed)
-    out, lengths = frames_of(LENGTHS)
+    model = random_model(kind, seed=seed)
+    out, lengths = random_frames(LENGTHS)
     hypotheses = greedy(model, out, lengths, max_symbols=max_symbols)
     assert sum(len(h.tokens) for h in hypotheses) > 3
     for n, hypothesis in enumerate(hypotheses):
@@ -84,8 +63,8 @@ def test_greedy_is_the_plain_one(kind: str, max_symbols: int, seed: int) -> None
 @pytest.mark.parametrize("kind", PREDICTORS)
 @pytest.mark.parametrize("constrained", [False, True])
 def test_batched_equals_one_by_one(kind: str, constrained: bool) -> None:
-    model = talkative_model(kind)
-    out, lengths = frames_of(LENGTHS)
+    model = random_model(kind)
+    out, lengths = random_frames(LENGTHS)
     allowed = top_k(torch.rand(4, VOCAB_SIZE, dtype=torch.float64), 6) if constrained else None
     together = greedy(model, out, lengths, allowed=allowed)
     for n, hypothesis in enumerate(together):
@@ -100,8 +79,8 @@ def test_batched_equals_one_by_one(kind: str, constrained: bool) -> None:
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), k=st.integers(1, VOCAB_SIZE))
 def test_nothing_outside_the_allowed_set_is_emitted(seed: int, k: int) -> None:
-    model = talkative_model("stateless", seed=seed, blank=0.0)
-    out, lengths = frames_of([5, 3], seed=seed)
+    model = random_model("stateless", seed=seed, blank=0.0)
+    out, lengths = random_frames([5, 3], seed=seed)
     allowed = top_k(torch.rand(2, VOCAB_SIZE, dtype=torch.float64), k)
     for n, hypothesis in enumerate(greedy(model, out, lengths, allowed=allowed, max_symbols=2)):
         assert set(hypothesis.tokens) <= set(allowed[n].tolist()) - {0}
@@ -113,8 +92,8 @@ def test_nothing_outside_the_allowed_set_is_emitted(seed: int, k: int) -> None:
 
 @pytest.mark.parametrize("kind", PREDICTORS)
 def test_all_classes_allowed_is_no_constraint(kind: str) -> None:
-    model = talkative_model(kind)
-    out, lengths = frames_of(LENGTHS)
+    model = random_model(kind)
+    out, lengths = random_frames(LENGTHS)
     free = greedy(model, out, lengths)
     allowed = top_k(torch.rand(4, VOCAB_SIZE, dtype=torch.float64), VOCAB_SIZE)
     bound = greedy(model, out, lengths, allowed=allowed)
@@ -123,8 +102,8 @@ def test_all_classes_allowed_is_no_constraint(kind: str) -> None:
 
 @pytest.mark.parametrize("max_symbols", [1, 2, 5])
 def test_max_symbols_at_one_frame(max_symbols: int) -> None:
-    model = talkative_model(blank=-1e9)
-    out, lengths = frames_of(LENGTHS)
+    model = random_model(blank=-1e9)
+    out, lengths = random_frames(LENGTHS)
     for hypothesis, length in zip(
         greedy(model, out, lengths, max_symbols=max_symbols), LENGTHS, strict=True
     ):
@@ -132,15 +111,15 @@ def test_max_symbols_at_one_frame(max_symbols: int) -> None:
 
 
 def test_a_silent_utterance_has_no_labels() -> None:
-    out, lengths = frames_of(LENGTHS)
-    for hypothesis in greedy(talkative_model(blank=1e9), out, lengths):
+    out, lengths = random_frames(LENGTHS)
+    for hypothesis in greedy(random_model(blank=1e9), out, lengths):
         assert hypothesis.tokens == hypothesis.frames == []
         assert hypothesis.log_prob == pytest.approx(0.0)
 
 
 def test_bad_arguments_are_named() -> None:
-    model = talkative_model()
-    out, lengths = frames_of(LENGTHS)
+    model = random_model()
+    out, lengths = random_frames(LENGTHS)
     with pytest.raises(ValueError, match="max_symbols is 0, it must be at least 1"):
         greedy(model, out, lengths, max_symbols=0)
     for allowed in (

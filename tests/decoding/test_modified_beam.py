@@ -1,0 +1,253 @@
+"""Modified beam search against the plain one, and against all sequences there are."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from icefall_sampled.decoding import Hypothesis, ModifiedBeamSearch, greedy, modified_beam
+from icefall_sampled.sampling import top_k
+from tests.decoding.searches import (
+    PREDICTORS,
+    Nodes,
+    plain_modified_beam,
+    random_frames,
+    random_model,
+    total_of_every_sequence,
+)
+
+LENGTHS, V = [9, 4, 1, 7], 12
+
+
+def some_classes(num: int, k: int, *, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.rand(num, V, generator=generator, dtype=torch.float64)
+    return top_k(weights, k).sort(dim=1).values
+
+
+def tokens_and_total(best: list[Hypothesis]) -> list[tuple[tuple[int, ...], float]]:
+    return [(tuple(h.tokens), h.log_prob) for h in best]
+
+
+def same(actual: list[Hypothesis], expected: list[Hypothesis]) -> bool:
+    return all(
+        (a.tokens, a.frames) == (b.tokens, b.frames)
+        and [a.log_prob, *a.token_log_probs] == pytest.approx([b.log_prob, *b.token_log_probs])
+        for a, b in zip(actual, expected, strict=True)
+    )
+
+
+def alignment_log_prob(nodes: Nodes, hypothesis: Hypothesis, num_frames: int) -> float:
+    """Of the one alignment that a hypothesis shows, and its labels' own log-probabilities."""
+    total, said, at = 0.0, (), dict(zip(hypothesis.frames, hypothesis.tokens, strict=True))
+    for t in range(num_frames):
+        total += nodes.log_probs(t, said)[at.get(t, 0)]
+        if t in at:
+            assert nodes.log_probs(t, said)[at[t]] == pytest.approx(
+                hypothesis.token_log_probs[len(said)]
+            )
+            said = (*said, at[t])
+    return total
+
+
+@pytest.mark.parametrize("kind", PREDICTORS)
+@pytest.mark.parametrize("beam", [1, 2, 5])
+@pytest.mark.parametrize("k", [None, 4])
+def test_it_is_the_plain_one(kind: str, beam: int, k: int | None) -> None:
+    for seed in range(3):
+        model = random_model(kind, seed=seed)
+        out, lengths = random_frames(LENGTHS, seed=seed)
+        allowed = None if k is None else some_classes(4, k, seed=seed)
+        found = modified_beam(model, out, lengths, allowed=allowed, beam=beam, length_norm=False)
+        for n, best in enumerate(found):
+            classes = list(range(V)) if allowed is None else allowed[n].tolist()
+            nodes = Nodes(model, out[n], classes)
+            expected = plain_modified_beam(nodes, LENGTHS[n], beam=beam)
+            assert [labels for labels, _ in tokens_and_total(best)] == [x for x, _ in expected]
+            assert [h.log_prob for h in best] == pytest.approx([total for _, total in expected])
+            for hypothesis in best:
+                one = alignment_log_prob(nodes, hypothesis, LENGTHS[n])
+                assert one <= hypothesis.log_prob + 1e-9
+
+
+@pytest.mark.parametrize("kind", PREDICTORS)
+def test_a_beam_for_everything_finds_every_sequence(kind: str) -> None:
+    model = random_model(kind, vocab_size=3, seed=5)
+    out, lengths = random_frames([4, 3])
+    found = modified_beam(model, out, lengths, beam=40, length_norm=False)
+    for n, best in enumerate(found):
+        nodes = Nodes(model, out[n], [0, 1, 2])
+        expected = total_of_every_sequence(nodes, int(lengths[n]), max_symbols=1)
+        assert dict(tokens_and_total(best)) == pytest.approx(expected)
+        assert sum(map(math.exp, expected.values())) == pytest.approx(1.0)
+        assert best[0].log_prob == pytest.approx(max(expected.values()))
+
+
+@pytest.mark.parametrize("kind", PREDICTORS)
+def test_beam_one_is_greedy_with_one_label_a_frame(kind: str) -> None:
+    for seed in range(5):
+        model = random_model(kind, seed=seed)
+        out, lengths = random_frames(LENGTHS, seed=seed)
+        expected = greedy(model, out, lengths, max_symbols=1)
+        found = modified_beam(model, out, lengths, beam=1)
+        # Greedy goes on to the blank after a label; here the label takes the whole frame.
+        assert [h[0].tokens for h in found] != [[]] * 4
+        for best, hypothesis in zip(found, expected, strict=True):
+            assert (best[0].tokens, best[0].frames) == (hypothesis.tokens, hypothesis.frames)
+            assert best[0].log_prob == pytest.approx(hypothesis.log_prob)
+
+
+@pytest.mark.parametrize("kind", PREDICTORS)
+@pytest.mark.parametrize("k", [None, 5])
+def test_batched_equals_one_by_one(kind: str, k: int | None) -> None:
+    model = random_model(kind)
+    out, lengths = random_frames(LENGTHS)
+    allowed = None if k is None else some_classes(4, k)
+    together = modified_beam(model, out, lengths, allowed=allowed, beam=4)
+    for n, best in enumerate(together):
+        rows = slice(n, n + 1)
+        alone = modified_beam(
+            model, out[rows, : LENGTHS[n]], lengths[rows], beam=4,
+            allowed=None if allowed is None else allowed[rows],
+        )  # fmt: skip
+        assert same(best, alone[0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), pieces=st.lists(st.integers(0, 4), min_size=1, max_size=5))
+def test_in_pieces_it_is_the_same_as_at_once(seed: int, pieces: list[int]) -> None:
+    model = random_model("lstm", seed=seed)
+    lengths = torch.tensor([sum(pieces), sum(pieces[1:])])
+    out, _ = random_frames([int(lengths[0]) + 1] * 2, seed=seed)
+    allowed = some_classes(2, 6, seed=seed)
+    whole = modified_beam(model, out, lengths, allowed=allowed, beam=3)
+    search = ModifiedBeamSearch(model, 2, beam=3)
+    done = torch.zeros(2, dtype=torch.int64)
+    for i, piece in enumerate(pieces):
+        new = torch.tensor([piece, piece if i else 0])
+        rows = [out[n, done[n] : done[n] + piece] for n in range(2)]
+        search.advance(torch.stack(rows), new, allowed=allowed)
+        done += new
+    assert all(same(a, b) for a, b in zip(search.results(), whole, strict=True))
+
+
+def test_all_classes_allowed_is_no_constraint() -> None:
+    model = random_model()
+    out, lengths = random_frames(LENGTHS)
+    free = modified_beam(model, out, lengths, beam=4)
+    bound = modified_beam(model, out, lengths, allowed=some_classes(4, V), beam=4)
+    assert all(same(a, b) for a, b in zip(bound, free, strict=True))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, V))
+def test_nothing_outside_the_allowed_set_is_emitted(seed: int, k: int) -> None:
+    model = random_model("stateless", seed=seed, blank=0.0)
+    out, lengths = random_frames([5, 3], seed=seed)
+    allowed = some_classes(2, k, seed=seed)
+    for n, best in enumerate(modified_beam(model, out, lengths, allowed=allowed, beam=6)):
+        for hypothesis in best:
+            assert set(hypothesis.tokens) <= set(allowed[n].tolist()) - {0}
+            assert hypothesis.frames == sorted(set(hypothesis.frames))
+
+
+def test_of_equal_hypotheses_blank_comes_first_and_then_the_lower_label() -> None:
+    model = random_model(vocab_size=5)
+    with torch.no_grad():
+        model.joiner.output.weight.zero_()
+        model.joiner.output.bias.zero_()
+    out, lengths = random_frames([1])
+    best = modified_beam(model, out, lengths, beam=3, length_norm=False)[0]
+    assert [h.tokens for h in best] == [[], [1], [2]]
+    assert [h.log_prob for h in best] == pytest.approx([-math.log(5)] * 3)
+
+
+def test_the_final_order_is_by_nats_a_label() -> None:
+    model = random_model(blank=3.0)
+    out, lengths = random_frames(LENGTHS)
+    changed = 0
+    for raw, normed in zip(
+        modified_beam(model, out, lengths, beam=6, length_norm=False),
+        modified_beam(model, out, lengths, beam=6),
+        strict=True,
+    ):
+        expected = sorted(raw, key=lambda h: -h.log_prob / (len(h.tokens) + 1))
+        assert same(normed, expected)
+        changed += [h.tokens for h in raw] != [h.tokens for h in normed]
+    assert changed
+
+
+def test_what_is_far_behind_is_dropped() -> None:
+    model = random_model(blank=0.0)
+    out, lengths = random_frames(LENGTHS)
+    wide = modified_beam(model, out, lengths, beam=6, length_norm=False)
+    narrow = modified_beam(model, out, lengths, beam=6, max_gap=0.7, length_norm=False)
+    assert sum(map(len, narrow)) < sum(map(len, wide))
+    for best in narrow:
+        assert best[0].log_prob - best[-1].log_prob <= 0.7
+    endless = modified_beam(model, out, lengths, beam=6, max_gap=1e9, length_norm=False)
+    assert all(same(a, b) for a, b in zip(endless, wide, strict=True))
+
+
+class Liking:
+    """A language model that likes one label after each other one."""
+
+    def initial_state(self, num: int, device: torch.device) -> Tensor:
+        return torch.zeros(num, 1, device=device)
+
+    def step(self, labels: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        scores = torch.zeros(len(labels), V, dtype=torch.float64, device=labels.device)
+        scores[torch.arange(len(labels)), labels % (V - 1) + 1] = 3.0
+        return scores.log_softmax(dim=1), state + 1
+
+
+@pytest.mark.parametrize("k", [None, 6])
+def test_shallow_fusion_adds_the_language_model(k: int | None) -> None:
+    model, lm = random_model(), Liking()
+    out, lengths = random_frames(LENGTHS)
+    allowed = None if k is None else some_classes(4, k)
+    fused = modified_beam(
+        model, out, lengths, beam=50, allowed=allowed, lm=lm, lm_weight=0.8, length_norm=False
+    )
+    for n, best in enumerate(fused):
+        classes = list(range(V)) if allowed is None else allowed[n].tolist()
+        expected = dict(plain_modified_beam(Nodes(model, out[n], classes), LENGTHS[n], beam=50))
+
+        def score(hypothesis: Hypothesis) -> float:
+            history = torch.tensor([[0, *hypothesis.tokens]])
+            steps = [lm.step(x[None], torch.zeros(1, 1))[0][0] for x in history[0, :-1]]
+            liked = sum(float(s[x]) for s, x in zip(steps, hypothesis.tokens, strict=True))
+            return hypothesis.log_prob + 0.8 * liked
+
+        ranks = [score(h) for h in best]
+        assert ranks == sorted(ranks, reverse=True)
+        if LENGTHS[n] == 1:  # nothing pruned yet: the acoustic part is that without the LM
+            for hypothesis in best:
+                assert hypothesis.log_prob == pytest.approx(expected[tuple(hypothesis.tokens)])
+    plain = modified_beam(model, out, lengths, beam=50, allowed=allowed)
+    assert [b[0].tokens for b in fused] != [b[0].tokens for b in plain]
+    none = modified_beam(model, out, lengths, beam=4, allowed=allowed, lm=lm, lm_weight=0.0)
+    without = modified_beam(model, out, lengths, beam=4, allowed=allowed)
+    assert all(same(a, b) for a, b in zip(none, without, strict=True))
+
+
+def test_no_frames_at_all() -> None:
+    model = random_model()
+    found = modified_beam(model, torch.zeros(2, 0, 16).double(), torch.tensor([0, 0]))
+    assert [[(h.tokens, h.log_prob) for h in best] for best in found] == [[([], 0.0)]] * 2
+
+
+def test_bad_arguments_are_named() -> None:
+    model = random_model()
+    out, lengths = random_frames(LENGTHS)
+    with pytest.raises(ValueError, match="beam is 0, it must be at least 1"):
+        modified_beam(model, out, lengths, beam=0)
+    with pytest.raises(ValueError, match=r"max_gap is 0.0, it must be positive"):
+        modified_beam(model, out, lengths, max_gap=0.0)
+    with pytest.raises(ValueError, match="allowed has 3 rows, it must have one for each of 4"):
+        modified_beam(model, out, lengths, allowed=torch.zeros(3, 1, dtype=torch.int64))
