@@ -1,0 +1,123 @@
+"""Sound of any length cut into segments that a model can take, without holding all of it.
+
+A segment ends in the middle of the last pause that is within its second half. Where there is none,
+two neighbours share some seconds around the quietest point, and `words.joined` decides between
+what each of them made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icefall_sampled.features import SAMPLING_RATE
+from icefall_sampled.transcribe.audio import Samples, Unreadable
+
+_STEP = SAMPLING_RATE // 100
+_WINDOW_STEPS = 30
+"""A pause is at least 0.3 s long: the closure of a plosive is not."""
+_PAUSE_RATIO = 0.01
+"""Power in a pause, at the most, against that of loud speech in the same segment: -20 dB."""
+_NOTHING = 1e-7
+"""Power that is silence whatever is beside it: -70 dB of full scale."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A part of a file."""
+
+    start: float
+    """Seconds from the beginning of the file."""
+    samples: Samples
+    shared_seconds: float
+    """At its beginning, what is the end of the segment before as well; 0 after a pause."""
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return len(self.samples) / SAMPLING_RATE
+
+    @property
+    def end(self) -> float:
+        """Seconds from the beginning of the file."""
+        return self.start + self.seconds
+
+
+def cut(
+    blocks: Iterator[Samples], *, max_seconds: float, overlap_seconds: float
+) -> Iterator[Segment]:
+    """Cut sound while it is read.
+
+    Args:
+        blocks: samples; what it raises is raised when what came before has been given.
+        max_seconds: length of a segment at the most.
+        overlap_seconds: what neighbours share where there is no pause; at most a quarter of it.
+
+    Returns:
+        One segment at least, which is empty if the file is.
+    """
+    assert 4 * overlap_seconds <= max_seconds
+    most, overlap = (round(x * SAMPLING_RATE) for x in (max_seconds, overlap_seconds))
+    rest: Samples = np.zeros(0, np.float32)
+    start, shared, problem = 0, 0, None
+
+    def segment(samples: Samples) -> Segment:
+        return Segment(
+            start=start / SAMPLING_RATE,
+            samples=samples.copy(),  # a view would keep all that was read with it
+            shared_seconds=shared / SAMPLING_RATE,
+        )
+
+    try:
+        for block in blocks:
+            rest = np.concatenate([rest, block])
+            while len(rest) > most:
+                end, following = _end(rest[:most], overlap)
+                yield segment(rest[:end])
+                rest, start, shared = rest[following:], start + following, end - following
+    except Unreadable as error:
+        problem = error
+    yield segment(rest)
+    if problem is not None:
+        raise problem
+
+
+def _end(samples: Samples, overlap: int) -> tuple[int, int]:
+    """Where a segment of these samples ends, and where the next one begins."""
+    half = len(samples) // 2
+    power = _smooth_power(samples)
+    loud = float(np.percentile(power, 95))
+    first = min(half // _STEP, len(power) - 1)
+    low = float(power[first:].min())
+    if low <= max(_PAUSE_RATIO * loud, _NOTHING):
+        end = _middle_of_last(power <= max(2 * low, _NOTHING), first)
+        return end, end
+    last = len(samples) - overlap // 2
+    quietest = _sample(first + int(power[first : max(last // _STEP, first + 1)].argmin()))
+    quietest = min(max(quietest, half), last)
+    return quietest + overlap - overlap // 2, quietest - overlap // 2
+
+
+def _smooth_power(samples: Samples) -> NDArray[np.float64]:
+    """Mean power of each window of 0.3 s, a value every 10 ms."""
+    steps = max(len(samples) // _STEP, 1)
+    squares = np.square(samples[: steps * _STEP], dtype=np.float64)
+    power = squares.reshape(steps, -1).mean(axis=1)
+    window = min(_WINDOW_STEPS, steps)
+    return np.convolve(power, np.full(window, 1 / window), mode="valid").clip(min=0)
+
+
+def _sample(step: int) -> int:
+    """The middle of a window."""
+    return (step + _WINDOW_STEPS // 2) * _STEP
+
+
+def _middle_of_last(quiet: NDArray[np.bool_], first: int) -> int:
+    """The sample in the middle of the last run of quiet windows from `first` on."""
+    found = first + np.flatnonzero(quiet[first:])
+    breaks = np.flatnonzero(np.diff(found) > 1)
+    run = found[breaks[-1] + 1 :] if len(breaks) else found
+    return _sample(int(run[len(run) // 2]))

@@ -1,0 +1,161 @@
+"""From labels and frames to words and times, and across the seam of two segments.
+
+A word is what stands between spaces; where a language writes none, each token is a word.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from itertools import pairwise
+
+from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.tokens import CharTokens, TokenTable
+
+_SAME_SECONDS = 0.5
+"""Two segments that share some seconds emit a word they both heard within this of each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """A label at its place."""
+
+    id: int
+    text: str
+    """What it adds to the text of its segment, a space before it included."""
+    time: float
+    """When it was emitted, in seconds from the beginning of the file."""
+    log_prob: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word:
+    """One or more tokens."""
+
+    text: str
+    spaced: bool
+    """Whether a space is written before it."""
+    tokens: tuple[Token, ...]
+    frame_seconds: float
+
+    @property
+    def start(self) -> float:
+        """When its first token was emitted, in seconds from the beginning of the file."""
+        return self.tokens[0].time
+
+    @property
+    def end(self) -> float:
+        """The end of the frame that emitted its last token."""
+        return self.tokens[-1].time + self.frame_seconds
+
+
+def words_of(
+    hypothesis: Hypothesis, tokens: TokenTable, *, start: float, frame_seconds: float
+) -> list[Word]:
+    """The words of a segment that begins `start` seconds into the file."""
+    ids = hypothesis.tokens
+    # A tokenizer of subwords tells where a word begins only by the text that it makes of them.
+    texts = [tokens.decode(ids[: n + 1]) for n in range(len(ids))]
+    whole = texts[-1] if texts else ""
+    groups: list[list[int]] = []
+    begins: list[int] = []
+    adds = [text[len(before) :] for before, text in pairwise(["", *texts])]
+    reached = 0
+    for n, text in enumerate(texts):
+        begin = reached + _spaces(whole[reached:])
+        gives = len(text) > reached
+        if not groups or (gives and _begins_word(whole, begin, tokens)):
+            groups.append([])
+            begins.append(begin)
+        groups[-1].append(n)
+        reached = max(reached, len(text.rstrip()))
+    words = []
+    for group, begin, end in zip(groups, begins, [*begins[1:], len(whole)], strict=True):
+        text = whole[begin:end].strip()
+        if text:
+            words.append(
+                Word(
+                    text=text,
+                    spaced=_spaced(whole, begin, tokens),
+                    tokens=tuple(
+                        Token(
+                            id=ids[n],
+                            text=adds[n],
+                            time=start + hypothesis.frames[n] * frame_seconds,
+                            log_prob=hypothesis.token_log_probs[n],
+                        )
+                        for n in group
+                    ),
+                    frame_seconds=frame_seconds,
+                )
+            )
+    return words
+
+
+def _spaces(text: str) -> int:
+    return len(text) - len(text.lstrip())
+
+
+def _begins_word(whole: str, begin: int, tokens: TokenTable) -> bool:
+    """Whether the character there is the first of a word."""
+    if begin >= len(whole):
+        return False
+    if isinstance(tokens, CharTokens) or begin == 0 or whole[begin - 1].isspace():
+        return True
+    return is_wide(whole[begin]) or is_wide(whole[begin - 1])
+
+
+def _spaced(whole: str, begin: int, tokens: TokenTable) -> bool:
+    """Whether a space comes before the character there, were it not the first of a segment."""
+    if begin == 0:
+        return not isinstance(tokens, CharTokens) and not is_wide(whole[:1])
+    return whole[begin - 1].isspace()
+
+
+def is_wide(character: str) -> bool:
+    """Whether it is as wide as two of Latin: Chinese, Japanese and Korean are."""
+    return character != "" and unicodedata.east_asian_width(character) in "WF"
+
+
+def text_of(words: list[Word]) -> str:
+    """The words in a line."""
+    return "".join(f"{' ' if word.spaced else ''}{word.text}" for word in words).strip()
+
+
+def confidence_of(words: list[Word]) -> float | None:
+    """The geometric mean of their tokens' probabilities; None without words."""
+    log_probs = [token.log_prob for word in words for token in word.tokens]
+    return math.exp(sum(log_probs) / len(log_probs)) if log_probs else None
+
+
+def joined(
+    left: list[Word], right: list[Word], *, begin: float, end: float
+) -> tuple[list[Word], list[Word]]:
+    """What remains of two neighbours that share the time from `begin` to `end`.
+
+    Near its own edge a segment hears half a word, so each word is taken from the side on which it
+    is farther from the edge. The two emit it at slightly different times: the seam is therefore
+    laid before a word that both have, the one nearest to the middle, and by time alone only where
+    there is none.
+    """
+    middle = (begin + end) / 2
+    best: tuple[float, int, int] | None = None
+    for i, word in enumerate(left):
+        if word.start < begin:
+            continue
+        same = [
+            (abs(other.start - word.start), j)
+            for j, other in enumerate(right)
+            if other.text == word.text and other.start < end
+        ]
+        apart, j = min(same, default=(math.inf, 0))
+        if apart <= _SAME_SECONDS:
+            off = abs((word.start + right[j].start) / 2 - middle)
+            best = min(best or (math.inf, 0, 0), (off, i, j))
+    if best is not None:
+        return left[: best[1]], right[best[2] :]
+    return (
+        [word for word in left if word.start < middle],
+        [word for word in right if word.start >= middle],
+    )
