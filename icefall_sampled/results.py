@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,20 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
         for row in [header, ["-" * w for w in widths], *rows]
     ]
     return "\n".join(lines)
+
+
+def decoded_on(exp_dirs: Iterable[Path]) -> str:
+    """Where and with what runs were decoded, as a paragraph; empty if none was."""
+    runs: dict[str, list[str]] = {}
+    for exp_dir in exp_dirs:
+        for scores in scores_of(exp_dir).values():
+            for score in scores.values():
+                names = runs.setdefault(score.get("machine", "Commit and machine unknown."), [])
+                if exp_dir.name not in names:
+                    names.append(exp_dir.name)
+    if len(runs) == 1:
+        return f"Decoded by: {next(iter(runs))}"
+    return "\n".join(f"- {', '.join(names)} decoded by: {where}" for where, names in runs.items())
 
 
 def machine() -> str:

@@ -18,7 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from icefall_sampled import checkpoint
 from icefall_sampled.config import Config
 from icefall_sampled.config_json import from_json
-from icefall_sampled.results import machine, markdown, memory_of, rate, scores_of
+from icefall_sampled.results import decoded_on, markdown, memory_of, rate, scores_of
 from icefall_sampled.script import run_script
 
 MEMORY = ("full, stored", "sampled, stored", "full, fused", "sampled, fused")
@@ -71,7 +71,8 @@ def report(exp_dirs: tuple[Path, ...]) -> str:
     ]  # fmt: skip
     rows = [row for exp_dir in exp_dirs for row in rows_of(exp_dir)]
     curves = [curve(exp_dir) for exp_dir in exp_dirs]
-    return "\n\n".join([markdown(header, rows), *curves, machine()])
+    blocks = [markdown(header, rows), *curves, decoded_on(exp_dirs)]
+    return "\n\n".join(block for block in blocks if block)
 
 
 def main(

@@ -18,7 +18,7 @@ from icefall_sampled.results import (
     NOT_RUN,
     PaperRow,
     PaperTable,
-    machine,
+    decoded_on,
     markdown,
     rate,
     read_table,
@@ -68,9 +68,8 @@ def report(table: PaperTable, exp_root: Path, *, figure: Path | None) -> str:
     blocks += changes(table, exp_root)
     if figure is not None and figure.is_file():
         blocks.append(f"![Memory of a training step against {table.unit}]({figure.name})")
-    if any(scores_of(exp_root / row.variant) for row in table.rows):
-        blocks.append(machine())
-    return "\n\n".join(blocks) + "\n"
+    blocks.append(decoded_on(exp_root / row.variant for row in table.rows))
+    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def main(

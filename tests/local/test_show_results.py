@@ -16,11 +16,12 @@ from icefall_sampled.config_json import to_json
 SCRIPT = Path(__file__).resolve().parents[2] / "local/show_results.py"
 
 
-def make_run(exp_dir: Path) -> None:
+def make_run(exp_dir: Path, **where: str) -> None:
     state = {"model": {}, "config": to_json(Config()), "vocab_size": 500, "step": 7}
     checkpoint.save(checkpoint.path_of(exp_dir, 7), state)
     errors = {"substitutions": 1, "deletions": 2, "insertions": 0, "reference": 12}
     score = {"words": errors, "characters": {**errors, "reference": 48}, "real_time_factor": 0.25}
+    score |= where
     (exp_dir / "greedy").mkdir()
     (exp_dir / "greedy/scores-greedy-avg-1.json").write_text(json.dumps({"test": score}))
     (exp_dir / "memory.json").write_text(json.dumps({"full, stored": 10.0, "sampled, fused": 2.5}))
@@ -48,6 +49,20 @@ def test_table_and_file(tmp_path: Path) -> None:
     assert cells[5:] == ["6.25", "0.250", "10.0", "-", "-", "2.5"]
     assert "greedy WER % on dev by step: 7: 12.5." in shown.stdout
     assert output.read_text() == "# Results\n\n" + shown.stdout
+
+
+def test_the_machine_is_that_of_decoding(tmp_path: Path) -> None:
+    for name, where in (("one", "Commit a."), ("two", "Commit b."), ("three", "Commit b.")):
+        make_run(tmp_path / name, machine=where)
+    make_run(tmp_path / "old")
+    alone = show(str(tmp_path / "two"), str(tmp_path / "three"))
+    assert alone.stdout.endswith("\n\nDecoded by: Commit b.\n")
+    together = show(*(str(tmp_path / name) for name in ("one", "two", "three", "old")))
+    assert together.stdout.splitlines()[-3:] == [
+        "- one decoded by: Commit a.",
+        "- two, three decoded by: Commit b.",
+        "- old decoded by: Commit and machine unknown.",
+    ]
 
 
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:

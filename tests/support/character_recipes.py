@@ -94,7 +94,9 @@ def run_rows(corpus: str, folder: Path, *rows: str) -> dict[str, dict[str, list[
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     table: dict[str, dict[str, list[str]]] = {}
-    for line in (folder / "RESULTS.md").read_text(encoding="utf-8").splitlines():
+    text = (folder / "RESULTS.md").read_text(encoding="utf-8")
+    assert text.splitlines()[-1].startswith("Decoded by: Commit ")
+    for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if line.startswith("|") and len(cells) > 7:
             table.setdefault(cells[4], {})[cells[6]] = cells[5:]
