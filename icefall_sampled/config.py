@@ -6,11 +6,11 @@ checkpoint, so that decoding needs no architecture flags. Units are in the names
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from pathlib import Path
 from typing import Literal
+
+from icefall_sampled.config_rules import rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +83,13 @@ class EncoderConfig:
     """Kernel of the depthwise convolution; odd."""
     dropout: float = 0.1
     """Dropout in every module."""
+    causal: bool = False
+    """For streaming: convolutions that see no later frame, and attention by chunks."""
+    chunk_frames: tuple[int, ...] = ()
+    """Encoder frames of an attention chunk, of which each training batch draws one (0 is the whole
+    utterance); empty without `causal`."""
+    left_context_frames: int = -1
+    """Encoder frames before its chunk that a frame attends to, too; -1 for all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,68 +232,6 @@ class Config:
 
     def validate(self) -> None:
         """Raise ValueError for the first field, or pair of fields, that cannot work."""
-        for name, value, legal, rule in self._rules():
+        for name, value, legal, rule in rules(self):
             if not legal:
                 raise ValueError(f"{name} is {value}, it must be {rule}")
-
-    def _rules(self) -> list[tuple[str, object, bool, str]]:
-        encoder, ctc, sampling = self.encoder, self.ctc, self.sampling
-        heads_fit = encoder.width % max(encoder.num_heads, 1) == 0
-        layers = ctc.intermediate_layers
-        drawn_from = sampling.distribution if sampling.strategy != "none" else "nothing"
-        return [
-            *self._ranges(),
-            ("sampling.num_sampled", sampling.num_sampled, sampling.num_sampled >= 2, "at least 2"),
-            ("encoder.num_features", encoder.num_features, encoder.num_features == 80, "80"),
-            ("encoder.kernel_frames", encoder.kernel_frames, encoder.kernel_frames % 2 == 1, "odd"),
-            ("encoder.width", encoder.width, heads_fit and encoder.width % 2 == 0,
-             f"even and a multiple of encoder.num_heads ({encoder.num_heads})"),
-            ("ctc.intermediate_layers", layers,
-             all(1 <= layer < encoder.num_layers for layer in layers),
-             f"blocks between 1 and {encoder.num_layers - 1}"),
-            ("ctc.self_conditioning", ctc.self_conditioning,
-             bool(layers) or not ctc.self_conditioning, "false: ctc.intermediate_layers is empty"),
-            ("sampling.distribution", sampling.distribution,
-             drawn_from != "ctc" or ctc.joint_weight > 0, "another: ctc.joint_weight is 0"),
-            ("sampling.distribution", sampling.distribution,
-             drawn_from != "interctc" or bool(layers), "another: ctc.intermediate_layers is empty"),
-            ("loss.ctc_only_steps", self.loss.ctc_only_steps,
-             self.loss.ctc_only_steps <= 0 or ctc.joint_weight > 0 or bool(layers),
-             "0 where there is no CTC loss"),
-            ("data.max_duration_seconds", self.data.max_duration_seconds,
-             self.data.max_duration_seconds >= self.data.max_utterance_seconds,
-             f"at least data.max_utterance_seconds ({self.data.max_utterance_seconds})"),
-            ("loss.ctc_only_steps", self.loss.ctc_only_steps,
-             self.loss.ctc_only_steps < self.training.max_steps,
-             f"below training.max_steps ({self.training.max_steps})"),
-        ]  # fmt: skip
-
-    def _ranges(self) -> list[tuple[str, object, bool, str]]:
-        """The rules that look at one number alone."""
-        return [
-            (name, value, holds(value), rule)
-            for rule, holds, names in _RANGES
-            for name in names.split()
-            for value in [attrgetter(name)(self)]
-        ]
-
-
-_RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
-    ("at least 0", lambda x: x >= 0,
-     "ctc.joint_weight ctc.intermediate_weight data.num_workers training.threads "
-     "loss.draft_negatives loss.ctc_only_steps spec_augment.time_warp_frames "
-     "spec_augment.num_feature_masks spec_augment.num_frame_masks"),
-    ("from 0 to 1", lambda x: 0 <= x <= 1,
-     "spec_augment.probability spec_augment.max_masked_fraction"),
-    ("from 0 to 100", lambda x: 0 <= x <= 100, "data.max_rejected_percent"),
-    ("at least 0 and below 1", lambda x: 0 <= x < 1,
-     "encoder.dropout predictor.dropout loss.min_occupancy"),
-    ("positive", lambda x: x > 0,
-     "encoder.subsampling_channels encoder.num_layers encoder.width encoder.num_heads "
-     "encoder.feedforward_width encoder.kernel_frames predictor.embedding_width "
-     "predictor.hidden_width predictor.num_layers predictor.context_labels joiner.width "
-     "spec_augment.feature_mask_bins spec_augment.frame_mask_frames "
-     "data.num_buckets optimizer.accumulate optimizer.warmup_steps optimizer.learning_rate "
-     "optimizer.clip_norm training.max_steps training.log_every_steps "
-     "training.checkpoint_every_steps training.keep_checkpoints"),
-)  # fmt: skip

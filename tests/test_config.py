@@ -54,6 +54,15 @@ def test_json_of_something_else_is_refused(text: str, message: str) -> None:
         from_json(Config, text)
 
 
+def test_a_config_from_before_streaming_is_not_causal() -> None:
+    fields = json.loads(to_json(Config()))
+    for name in ("causal", "chunk_frames", "left_context_frames"):
+        del fields["encoder"][name]
+    assert from_json(Config, json.dumps(fields)) == Config()
+    causal = EncoderConfig(causal=True, chunk_frames=(0, 8), left_context_frames=16)
+    assert from_json(EncoderConfig, to_json(causal)) == causal
+
+
 def test_missing_fields_take_their_defaults() -> None:
     assert from_json(Config, json.dumps({"data": {"num_buckets": 3}})) == Config(
         data=DataConfig(num_buckets=3)
@@ -72,6 +81,12 @@ RULES: list[tuple[str, dict[str, dict[str, Any]]]] = [
     ("encoder.feedforward_width is 0", {"encoder": {"feedforward_width": 0}}),
     ("encoder.subsampling_channels is -1", {"encoder": {"subsampling_channels": -1}}),
     ("encoder.dropout is 1.0", {"encoder": {"dropout": 1.0}}),
+    (r"encoder.chunk_frames is \(-1,\)", {"encoder": {"causal": True, "chunk_frames": (-1,)}}),
+    (r"encoder.chunk_frames is \(\)", {"encoder": {"causal": True}}),
+    (r"encoder.chunk_frames is \(0,\)", {"encoder": {"causal": True, "chunk_frames": (0,)}}),
+    (r"encoder.chunk_frames is \(8,\)", {"encoder": {"chunk_frames": (8,)}}),
+    ("encoder.left_context_frames is -2", {"encoder": {"left_context_frames": -2}}),
+    ("encoder.left_context_frames is 8", {"encoder": {"left_context_frames": 8}}),
     ("predictor.dropout is -0.1", {"predictor": {"dropout": -0.1}}),
     ("predictor.embedding_width is 0", {"predictor": {"embedding_width": 0}}),
     ("predictor.hidden_width is 0", {"predictor": {"hidden_width": 0}}),

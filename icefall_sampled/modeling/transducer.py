@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from icefall_sampled.config import Config
 from icefall_sampled.losses import ctc_loss, transducer_loss
-from icefall_sampled.modeling.conformer import Conformer
+from icefall_sampled.modeling.conformer import Conformer, Tap
+from icefall_sampled.modeling.context import Context
 from icefall_sampled.modeling.ctc import CtcHead
 from icefall_sampled.modeling.joiner import Joiner
 from icefall_sampled.modeling.predictor import make_predictor
@@ -70,17 +71,26 @@ class Transducer(nn.Module):
                 config.encoder.width, vocab_size, self_conditioning=ctc.self_conditioning
             )
 
-    def encode(self, features: Tensor, lengths: Tensor) -> Encoded:
-        """(N, frames, bins), (N,) -> encoder output, lengths and intermediate outputs."""
+    def encode(
+        self, features: Tensor, lengths: Tensor, *, context: Context | None = None
+    ) -> Encoded:
+        """(N, frames, bins), (N,) -> encoder output, lengths and intermediate outputs.
+
+        See `Conformer.forward` for the context.
+        """
         taps: list[Tensor] = []
+        out, lengths = self.encoder(features, lengths, tap=self.tap_into(taps), context=context)
+        return Encoded(out, lengths, taps)
+
+    def tap_into(self, taps: list[Tensor]) -> Tap:
+        """What the encoder calls after each intermediate block: it adds that one's output."""
 
         def tap(x: Tensor, lengths: Tensor) -> Tensor:
             assert self.ctc is not None
             taps.append(x)
             return self.ctc.condition(x, lengths)
 
-        out, lengths = self.encoder(features, lengths, tap=tap)
-        return Encoded(out, lengths, taps)
+        return tap
 
     def mean_posterior(self, encoded: Encoded) -> Tensor:
         """(N, V) mean CTC posterior, of joint CTC or else of the last intermediate layer.

@@ -43,6 +43,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "stateless": {"predictor": {"kind": "stateless"}},
     "relu": {"joiner": {"activation": "relu"}, "loss": STORED},
     "subsampling by six": {"encoder": {"subsampling": 6}},
+    "streaming": {"encoder": {"causal": True, "chunk_frames": (4,), "left_context_frames": 8}},
 }
 
 

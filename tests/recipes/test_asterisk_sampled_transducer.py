@@ -138,8 +138,14 @@ def test_variants_are_those_of_the_paper() -> None:
         "example_scctc", "full_noaux", "batch_uniform_noaux", "example_uniform_noaux",
     } <= set(variants)  # fmt: skip
     for name, config in variants.items():
-        five = name.startswith("five_")
-        strategy = name.removeprefix("five_").split("_")[0].replace("full", "none")
+        five, streaming = name.startswith("five_"), name.startswith("streaming_")
+        assert config.encoder.causal == streaming
+        strategy = (
+            name.removeprefix("five_")
+            .removeprefix("streaming_")
+            .split("_")[0]
+            .replace("full", "none")
+        )
         assert config.sampling.strategy == strategy
         assert ("noaux" in name) == (config.ctc.joint_weight == 0)
         assert ("scctc" in name) == config.ctc.self_conditioning

@@ -11,7 +11,8 @@ is the paper's method (negatives for each utterance from its own joint CTC poste
 variant of the table that run.sh prints. A variant is named by its softmax, then by the auxiliary
 losses that it has besides joint CTC: `full` is the baseline, `full_scctc` the baseline with
 self-conditioned CTC, `full_noaux` the transducer alone (Tables 1 and 2 of the paper). `five_` in
-front of a name is the same on all five languages, with 300 of 2,000 pieces in the softmax.
+front of a name is the same on all five languages, with 300 of 2,000 pieces in the softmax;
+`streaming_example_ctc` is `example_ctc` with an encoder that can be run while somebody speaks.
 The same command again continues an interrupted run.
 """
 
@@ -78,7 +79,18 @@ def variants() -> dict[str, Config]:
     endings = recipes.auxiliaries(base().ctc, layers=(3,))
     named = recipes.crossed(base(), recipes.softmaxes(100), endings)
     named.update({f"five_{name}": five_languages(config) for name, config in named.items()})
+    named["streaming_example_ctc"] = streaming(named["example_ctc"])
     return recipes.in_folders(named, RECIPE / "exp")
+
+
+def streaming(config: Config) -> Config:
+    """The same variant, causal: chunks of half a second, one or two, or the whole utterance; a
+    chunk sees the four seconds before it.
+    """
+    encoder = replace(
+        config.encoder, causal=True, chunk_frames=(0, 8, 16, 32), left_context_frames=64
+    )
+    return replace(config, encoder=encoder)
 
 
 def five_languages(config: Config) -> Config:

@@ -1,0 +1,94 @@
+"""What of its utterance an encoder frame may attend to: the chunks of a streaming encoder.
+
+A frame sees its own chunk and some frames before it. Nothing is seen of the chunks that follow, so
+a chunk can be computed as soon as it is heard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from icefall_sampled.config import EncoderConfig
+from icefall_sampled.modeling.subsampling import min_input_frames
+
+FRAME_MS = 10.0  # from one input frame to the next
+WINDOW_MS = 25.0  # of audio in an input frame, centred on its 10 ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """Attention by chunks that are counted from the utterance's first frame."""
+
+    chunk_frames: int = 0
+    """Encoder frames of a chunk; 0 is the whole utterance."""
+    left_context_frames: int = -1
+    """Encoder frames before its chunk that a frame attends to, too; -1 for all of them."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no context."""
+        if self.chunk_frames < 0:
+            raise ValueError(
+                f"chunk_frames is {self.chunk_frames}, it must be positive, or 0 for the whole "
+                "utterance"
+            )
+        if self.left_context_frames < -1:
+            raise ValueError(
+                f"left_context_frames is {self.left_context_frames}, it must be at least 0, or -1 "
+                "for all frames"
+            )
+
+    def hidden(self, num_frames: int, device: torch.device) -> Tensor | None:
+        """(T, T), true where the row's frame must not see the column's; None hides nothing."""
+        if self.chunk_frames == 0:
+            return None
+        frame = torch.arange(num_frames, device=device)
+        start = (frame - frame % self.chunk_frames)[:, None]
+        hidden = frame >= start + self.chunk_frames
+        if self.left_context_frames >= 0:
+            hidden = hidden | (frame < start - self.left_context_frames)
+        return hidden
+
+
+def drawn_context(config: EncoderConfig) -> Context:
+    """The context of one training batch: a chunk of the config's, all equally likely.
+
+    It is drawn by torch's global generator, which is seeded for each process and part of every
+    checkpoint. An encoder with one context, or none, draws nothing.
+    """
+    chunks = config.chunk_frames or (0,)
+    chosen = int(torch.randint(len(chunks), ())) if len(chunks) > 1 else 0
+    return Context(chunk_frames=chunks[chosen], left_context_frames=config.left_context_frames)
+
+
+def widest_context(config: EncoderConfig) -> Context:
+    """The widest that was trained, in which an utterance is encoded that is there as a whole."""
+    chunk = 0 if 0 in config.chunk_frames else max(config.chunk_frames, default=0)
+    return Context(chunk_frames=chunk, left_context_frames=config.left_context_frames)
+
+
+def check_context(config: EncoderConfig, context: Context) -> None:
+    """Raise ValueError where this encoder cannot be run by chunks."""
+    if context.chunk_frames and not config.causal:
+        raise ValueError(
+            f"chunk_frames is {context.chunk_frames}, it must be 0: this encoder was not trained "
+            "for streaming (encoder.causal is false)"
+        )
+
+
+def look_ahead_frames(config: EncoderConfig) -> int:
+    """Input frames beyond a chunk's own that its last encoder frame is computed from."""
+    return min_input_frames(config.subsampling) - config.subsampling
+
+
+def latency_ms(config: EncoderConfig, chunk_frames: int) -> float:
+    """The longest that a sound waits for its encoder frame, computing time aside.
+
+    That is the first sound of a chunk: it waits for the chunk, the frames that subsampling looks
+    ahead, and what the window of the last of these reaches beyond its 10 ms. A sound waits half a
+    chunk less on average.
+    """
+    frames = chunk_frames * config.subsampling + look_ahead_frames(config)
+    return frames * FRAME_MS + (WINDOW_MS - FRAME_MS) / 2

@@ -1,0 +1,223 @@
+"""The encoder over streams: features come in pieces of any size, frames come out by chunks.
+
+What comes out is what `model.encode` gives for the whole utterances with the same `Context`, as
+soon as a chunk and the few frames that subsampling looks ahead are there. A state holds, for each
+stream, the input frames that are still needed and what each block keeps of the past; with a
+limited left context its size does not grow with time.
+
+N streams, F input frames, Q frames of a chunk, P past frames, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from icefall_sampled.modeling.conformer import ConformerBlock, Past, relative_positions
+from icefall_sampled.modeling.context import Context, check_context
+from icefall_sampled.modeling.subsampling import (
+    min_input_frames,
+    padding_mask,
+    subsampled_lengths,
+)
+from icefall_sampled.modeling.transducer import Encoded, Transducer
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamState:
+    """Where N streams stand; it is never changed, `advance` gives the next one."""
+
+    features: Tensor
+    """(N, F, num_features) input frames of chunks that are not complete, from the left."""
+    lengths: Tensor
+    """(N,) how many of these there are."""
+    done: Tensor
+    """(N,) encoder frames that have come out."""
+    ended: Tensor
+    """(N,) whether there will be no more input."""
+    past: tuple[Past, ...]
+    """Of each block."""
+
+
+class StreamingEncoder:
+    """Runs the encoder of a causal model chunk by chunk."""
+
+    def __init__(self, model: Transducer, context: Context) -> None:
+        """Choose the chunks.
+
+        Args:
+            model: in eval mode.
+            context: with chunks of at least one frame.
+
+        Raises:
+            ValueError: where the context has no chunks, or the model is not causal.
+        """
+        if context.chunk_frames == 0:
+            raise ValueError("chunk_frames is 0, it must be at least 1 to encode a stream")
+        check_context(model.config.encoder, context)
+        assert not model.training
+        self.model, self.context = model, context
+        self._factor = model.config.encoder.subsampling
+
+    def initial_state(self, num: int) -> StreamState:
+        """The state of `num` streams of which nothing was heard, on the model's device."""
+        config = self.model.config.encoder
+        like = self.model.encoder.subsampling.project.weight
+        heads, width = config.num_heads, config.width
+        keys_values = like.new_zeros(num, 2, heads, 0, width // heads)
+        inputs = like.new_zeros(num, width, config.kernel_frames - 1)
+        nothing = torch.zeros(num, dtype=torch.int64, device=like.device)
+        return StreamState(
+            features=like.new_zeros(num, 0, config.num_features),
+            lengths=nothing,
+            done=nothing,
+            ended=nothing.bool(),
+            past=(Past(keys_values, inputs),) * config.num_layers,
+        )
+
+    @torch.no_grad()
+    def advance(
+        self, features: Tensor, lengths: Tensor, state: StreamState, *, final: bool | Tensor = False
+    ) -> tuple[Encoded, StreamState]:
+        """Hear some more of each stream.
+
+        Args:
+            features: (N, frames, num_features), for each stream what follows; padding may hold
+                anything.
+            lengths: (N,) frames of each, 0 for nothing new.
+            state: from `initial_state` or the last `advance`.
+            final: (N,) which streams end with this piece: what is there of their last chunk comes
+                out as well. True or False for all of them.
+
+        Returns:
+            What came out of each stream, T frames at the most and maybe none, and the new state.
+
+        Raises:
+            ValueError: where the piece does not fit the state, or comes after a stream's end.
+        """
+        _check(features, lengths, state)
+        ended = state.ended | torch.as_tensor(final, device=state.ended.device)
+        state = _with_features(replace(state, ended=ended), features, lengths)
+        pieces = []
+        while bool((counts := self._ready(state)).any()):
+            piece, state = self._chunk(state, counts)
+            pieces.append(piece)
+        return self._joined(pieces, len(lengths)), state
+
+    def _ready(self, state: StreamState) -> Tensor:
+        """(N,) frames of each stream's next chunk: all of it, or what its end leaves, or none."""
+        chunk = self.context.chunk_frames
+        there = subsampled_lengths(state.lengths, self._factor).clamp(min=0, max=chunk)
+        return torch.where(state.ended | (there == chunk), there, torch.zeros_like(there))
+
+    def _chunk(self, state: StreamState, counts: Tensor) -> tuple[Encoded, StreamState]:
+        """One chunk of the streams whose count is not 0; a stream's short chunk is its last."""
+        rows = torch.nonzero(counts)[:, 0]
+        num_frames = int(counts.max())
+        x = self._subsampled(state, rows, num_frames)
+        kept = state.past[0].attention.shape[3]
+        padding = padding_mask(counts[rows], num_frames)
+        before = ~padding_mask(state.done[rows].clamp(max=kept), kept).flip(1)
+        hidden = torch.cat([~before, padding], dim=1)[:, None, None]
+        positions = relative_positions(num_frames, x.shape[2], like=x, past=kept)
+        done = state.done + counts
+        keep = int(done.max())
+        if self.context.left_context_frames >= 0:
+            keep = min(keep, self.context.left_context_frames)
+        taps: list[Tensor] = []
+        tap = self.model.tap_into(taps)
+        past = []
+        for number, block in enumerate(self.model.encoder.blocks, start=1):
+            assert isinstance(block, ConformerBlock)
+            old = state.past[number - 1]
+            new = Past(*(part[rows] for part in old))
+            x, new = block.advance(x, positions, padding, hidden, new)
+            past.append(_put(old, new, rows, keep))
+            if number in self.model.encoder.taps:
+                x = tap(x, counts[rows])
+        encoded = Encoded(
+            _spread(x, rows, counts), counts, [_spread(t, rows, counts) for t in taps]
+        )
+        return encoded, self._without_chunk(replace(state, past=tuple(past), done=done), counts)
+
+    def _subsampled(self, state: StreamState, rows: Tensor, num_frames: int) -> Tensor:
+        """(n, Q, D) what goes into the first block."""
+        encoder = self.model.encoder
+        window = (num_frames - 1) * self._factor + min_input_frames(self._factor)
+        features, lengths = state.features[rows, :window], state.lengths[rows].clamp(max=window)
+        x: Tensor = encoder.subsampling(encoder.feature_norm(features, lengths), lengths)[0]
+        return x
+
+    def _without_chunk(self, state: StreamState, counts: Tensor) -> StreamState:
+        """Forget the input frames that only this chunk needed."""
+        used = counts * self._factor
+        lengths = state.lengths - used
+        place = torch.arange(int(lengths.max()), device=lengths.device) + used[:, None]
+        return replace(state, features=_gathered(state.features, place, lengths), lengths=lengths)
+
+    def _joined(self, pieces: list[Encoded], num: int) -> Encoded:
+        """Pieces in time as one; all but a stream's last piece are complete chunks."""
+        like = self.model.encoder.subsampling.project.weight
+        nothing = like.new_zeros(num, 0, len(like))
+        none = torch.zeros(num, dtype=torch.int64, device=like.device)
+        taps = [nothing] * len(self.model.encoder.taps)
+        pieces = [Encoded(nothing, none, taps), *pieces]
+        return Encoded(
+            torch.cat([piece.out for piece in pieces], dim=1),
+            torch.stack([piece.lengths for piece in pieces]).sum(dim=0),
+            [torch.cat(t, dim=1) for t in zip(*(piece.taps for piece in pieces), strict=True)],
+        )
+
+
+def _check(features: Tensor, lengths: Tensor, state: StreamState) -> None:
+    num, _, bins = state.features.shape
+    if features.dim() != 3 or features.shape[0] != num or features.shape[2] != bins:
+        raise ValueError(
+            f"features are {tuple(features.shape)}, they must be ({num}, frames, {bins})"
+        )
+    if lengths.shape != (num,) or bool(((lengths < 0) | (lengths > features.shape[1])).any()):
+        raise ValueError(
+            f"lengths are {lengths.tolist()}, they must be {num} numbers from 0 to the "
+            f"{features.shape[1]} frames of features"
+        )
+    late = torch.nonzero(state.ended & (lengths > 0))[:, 0].tolist()
+    if late:
+        raise ValueError(f"lengths has frames for stream {late[0]}, which has ended: it must be 0")
+
+
+def _with_features(state: StreamState, features: Tensor, lengths: Tensor) -> StreamState:
+    """Put each stream's new frames behind those that wait."""
+    waiting, width = state.lengths, state.features.shape[1]
+    total = waiting + lengths
+    place = torch.arange(int(total.max()) if len(total) else 0, device=total.device)
+    place = torch.where(
+        place < waiting[:, None], place, (place - waiting[:, None] + width).clamp(min=0)
+    )
+    both = torch.cat([state.features, features.to(state.features)], dim=1)
+    return replace(state, features=_gathered(both, place, total), lengths=total)
+
+
+def _gathered(features: Tensor, place: Tensor, lengths: Tensor) -> Tensor:
+    """The frames at (N, F) places, zero beyond the lengths: padding may have held NaN."""
+    place = place.clamp(max=max(features.shape[1] - 1, 0))
+    gathered = features.gather(1, place[..., None].expand(-1, -1, features.shape[2]))
+    return gathered.masked_fill(padding_mask(lengths, place.shape[1])[..., None], 0.0)
+
+
+def _put(old: Past, new: Past, rows: Tensor, keep: int) -> Past:
+    """The old past of all streams with that of some replaced, cut or widened to `keep` frames."""
+    attention = pad(old.attention, (0, 0, keep - old.attention.shape[3], 0))
+    attention[rows] = pad(new.attention, (0, 0, keep - new.attention.shape[3], 0))
+    convolution = old.convolution.clone()
+    convolution[rows] = new.convolution
+    return Past(attention, convolution)
+
+
+def _spread(x: Tensor, rows: Tensor, counts: Tensor) -> Tensor:
+    """(n, Q, D) of some streams -> (N, Q, D), zero for the others and in the padding."""
+    out = x.new_zeros(len(counts), *x.shape[1:])
+    out[rows] = x.masked_fill(padding_mask(counts[rows], x.shape[1])[..., None], 0.0)
+    return out
