@@ -22,9 +22,7 @@ from tqdm import tqdm
 from icefall_sampled import scoring
 from icefall_sampled.config import Config
 from icefall_sampled.data import Batch, input_frames, read_cuts
-from icefall_sampled.decoding import fast_beam
 from icefall_sampled.decoding.hypothesis import Hypothesis
-from icefall_sampled.decoding.jsonl import Decoded, Place, place_of, write_jsonl
 from icefall_sampled.decoding.search import SearchConfig, search
 from icefall_sampled.files import replacing
 from icefall_sampled.loading import ordered_batches
@@ -90,7 +88,7 @@ def decode(
 ) -> dict[str, SetScore]:
     """Decode test sets and write recogs-, errs- and wer-summary files for words and characters.
 
-    hyps-*.jsonl has n-best lists, times and confidence besides (see `decoding.jsonl`). The scores go into scores-*.json as well, from which tables of results are written; those of
+    The scores go into scores-*.json as well, from which tables of results are written; those of
     sets that were decoded earlier stay there.
 
     Args:
@@ -115,8 +113,6 @@ def decode(
     }
     with world() as here:
         model, tokens = load_model(config, make_model=make_model)
-        if config.method == "fast_beam":
-            fast_beam.require(model)
         scores = {}
         for name, cuts in chosen.items():
             score = _decode_set(config, name, cuts, model, tokens, here)
@@ -157,8 +153,7 @@ def _decode_set(
 ) -> SetScore | None:
     """Decode this process's share; the first process scores all of it and writes the files."""
     rejects = Rejects(len(cuts), limit_percent=config.max_rejected_percent)
-    subsampling = model.config.encoder.subsampling
-    usable, places = _long_enough(cuts, rejects, subsampling, quiet=not here.is_main)
+    usable = _long_enough(cuts, rejects, model.config.encoder.subsampling, quiet=not here.is_main)
     batches = ordered_batches(
         usable,
         tokens,
@@ -169,27 +164,23 @@ def _decode_set(
     )
     most = -(-len(usable) // here.size)
     bar = tqdm(total=most, desc=f"decoding {name}", unit="utt", disable=not here.is_main)
-    decoded, busy, speech = list[Decoded](), 0.0, 0.0
+    results, busy, speech = [], 0.0, 0.0
     with bar:
         for batch in _read(batches, rejects):
             bar.update(len(batch.ids) + len(batch.rejected))
             if not batch.ids:
                 continue
             started = time.perf_counter()
-            found = decode_batch(config, model, batch)
+            hypotheses = decode_batch(config, model, batch)
             busy += time.perf_counter() - started
             speech += batch.duration_seconds
-            for utterance_id, text, nbest in zip(batch.ids, batch.texts, found, strict=True):
-                decoded.append(Decoded(id=utterance_id, text=text, nbest=nbest))
+            results += _results(batch, hypotheses, tokens)
     here.share(rejects)
     busy, speech = here.sum(busy, speech)
-    shares = cast(list[list[Decoded]], here.gather(decoded))
+    shares = cast(list[list[Result]], here.gather(results))
     if not here.is_main:
         return None
-    decoded = [utterance for share in shares for utterance in share]
-    path = config.exp_dir / config.method / f"hyps-{name}-{settings_of(config)}.jsonl"
-    write_jsonl(path, decoded, places, tokens, frame_seconds=model.frame_seconds)
-    words, characters = _write(config, name, [u.result(tokens) for u in decoded])
+    words, characters = _write(config, name, [result for share in shares for result in share])
     return SetScore(words=words, characters=characters, real_time_factor=busy / max(speech, 1e-9))
 
 
@@ -202,23 +193,19 @@ def _read(batches: Iterable[Batch], rejects: Rejects) -> Iterator[Batch]:
         yield batch
 
 
-def _long_enough(
-    cuts: CutSet, rejects: Rejects, subsampling: int, *, quiet: bool
-) -> tuple[CutSet, dict[str, Place]]:
-    """The cuts that give an encoder frame, and where their audio is; the others are rejected."""
+def _long_enough(cuts: CutSet, rejects: Rejects, subsampling: int, *, quiet: bool) -> CutSet:
+    """The cuts that give an encoder frame; the others are rejected."""
     needed = min_input_frames(subsampling)
-    places: dict[str, Place] = {}
 
     def wanted(cut: Cut) -> bool:
         frames = input_frames(cut)
-        places[cut.id] = place_of(cut)
         if frames < needed:
             rejects.add(cut.id, f"{frames} frames, at least {needed} are needed", quiet=quiet)
         return frames >= needed
 
     usable = keep(cuts, wanted)
     rejects.check()
-    return usable, places
+    return usable
 
 
 @torch.no_grad()
@@ -227,6 +214,17 @@ def decode_batch(config: DecodeConfig, model: Transducer, batch: Batch) -> list[
     on_device = batch.to(next(model.parameters()).device)
     encoded = model.encode(on_device.features, on_device.lengths)
     return search(model, encoded, config)
+
+
+def _results(batch: Batch, nbest: list[list[Hypothesis]], tokens: TokenTable) -> list[Result]:
+    return [
+        Result(
+            id=utterance_id,
+            reference=text.split(),
+            hypothesis=tokens.decode(best[0].tokens).split(),
+        )
+        for utterance_id, text, best in zip(batch.ids, batch.texts, nbest, strict=True)
+    ]
 
 
 def settings_of(config: DecodeConfig) -> str:
