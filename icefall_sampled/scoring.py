@@ -113,7 +113,7 @@ def write_errs(path: Path, results: Sequence[Result], *, name: str) -> ErrorCoun
             file.write(f"{result.id}:\t" + " ".join(_show(a, b) for a, b in alignment) + "\n")
         for kind, columns in KINDS.items():
             file.write(f"\n{kind.upper()}: count {columns}\n")
-            wrong = [(n, pair) for pair, n in pairs.items() if _kind(*pair) == kind]
+            wrong = [(n, pair) for pair, n in pairs.items() if kind_of(*pair) == kind]
             for n, (a, b) in sorted(wrong, key=lambda row: (-row[0], row[1])):
                 file.write(f"{n}   {f'{a} -> {b}' if a and b else a or b}\n")
         file.write("\nPER-WORD STATS: word  corr tot_errs count_in_ref count_in_hyp\n")
@@ -121,7 +121,7 @@ def write_errs(path: Path, results: Sequence[Result], *, name: str) -> ErrorCoun
     return counts
 
 
-def _kind(reference: str, hypothesis: str) -> str:
+def kind_of(reference: str, hypothesis: str) -> str:
     """What a pair of an alignment is: one of KINDS, or "correct"."""
     if reference == hypothesis:
         return "correct"
