@@ -1,5 +1,6 @@
 """From audio features to words."""
 
+from icefall_sampled.decoding.beam import beam_search
 from icefall_sampled.decoding.constraint import OutputLayer
 from icefall_sampled.decoding.greedy import GreedySearch, greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
@@ -10,6 +11,7 @@ __all__ = [
     "Hypothesis",
     "ModifiedBeamSearch",
     "OutputLayer",
+    "beam_search",
     "greedy",
     "modified_beam",
 ]

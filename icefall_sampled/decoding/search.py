@@ -12,11 +12,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from icefall_sampled.decoding.beam import beam_search
 from icefall_sampled.decoding.blank_skip import KeptFrames, skip_blanks
 from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.modified_beam import modified_beam
 from icefall_sampled.modeling import Encoded, Transducer
-from icefall_sampled.sampling import top_k
+from icefall_sampled.sampling import mean_posterior, top_k
 from icefall_sampled.tokens import BLANK
 
 
@@ -24,14 +26,20 @@ from icefall_sampled.tokens import BLANK
 class SearchConfig:
     """Which hypotheses are looked for, and among what."""
 
-    method: Literal["greedy"] = "greedy"
-    """Search."""
+    method: Literal["greedy", "beam", "modified_beam"] = "greedy"
+    """Greedy; Graves' beam search (the paper's); or modified beam search, one label a frame."""
+    beam: int = 10
+    """Hypotheses that a beam search keeps."""
+    max_gap: float = 10.0
+    """Nats behind the best hypothesis at which modified beam search drops one; inf for never."""
+    length_norm: bool = True
+    """Whether a beam search puts its hypotheses in order by nats a label."""
     ctc_top_k: int = 0
     """Allow only the K classes of highest mean CTC posterior, blank included; 0 for all."""
     blank_skip: float = 1.0
     """Frames whose CTC blank posterior is above this are not decoded; 1 decodes all."""
     max_symbols: int = 10
-    """Labels at one frame at the most."""
+    """Labels at one frame at the most; modified beam search takes one."""
     nbest: int = 1
     """Hypotheses of each utterance that are kept, the best first."""
 
@@ -43,6 +51,8 @@ class SearchConfig:
 
     def _rules(self) -> list[tuple[str, object, bool, str]]:
         return [
+            ("beam", self.beam, self.beam >= 1, "at least 1"),
+            ("max_gap", self.max_gap, self.max_gap > 0, "positive"),
             ("ctc_top_k", self.ctc_top_k, self.ctc_top_k >= 0, "0 or a number of classes"),
             ("blank_skip", self.blank_skip, 0 < self.blank_skip <= 1, "above 0 and at most 1"),
             ("max_symbols", self.max_symbols, self.max_symbols >= 1, "at least 1"),
@@ -65,8 +75,17 @@ def search(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[li
     Raises:
         ValueError: where the constraint or blank skip needs a CTC head that the model has not.
     """
-    allowed = top_k(model.mean_posterior(encoded), config.ctc_top_k) if config.ctc_top_k else None
-    kept = _kept(model, encoded, config.blank_skip)
+    allowed, kept = None, _every_frame(encoded)
+    if config.ctc_top_k or config.blank_skip < 1:
+        ctc = model.ctc_log_probs(encoded)
+        if config.ctc_top_k:
+            likely = top_k(mean_posterior(ctc, encoded.lengths), config.ctc_top_k)
+            # By rising class: so ties are decided as without a constraint.
+            allowed = likely.sort(dim=1).values
+        if config.blank_skip < 1:
+            kept = skip_blanks(
+                encoded.out, encoded.lengths, ctc[..., BLANK], threshold=config.blank_skip
+            )
     found = _METHODS[config.method](model, kept.encoder_out, kept.lengths, allowed, config)
     return [
         [kept.in_time(row, hypothesis) for hypothesis in best[: config.nbest]]
@@ -74,10 +93,7 @@ def search(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[li
     ]
 
 
-def _kept(model: Transducer, encoded: Encoded, threshold: float) -> KeptFrames:
-    if threshold < 1:
-        blank = model.ctc_log_probs(encoded)[..., BLANK]
-        return skip_blanks(encoded.out, encoded.lengths, blank, threshold=threshold)
+def _every_frame(encoded: Encoded) -> KeptFrames:
     N, T, _ = encoded.out.shape
     every = torch.arange(T, device=encoded.out.device).expand(N, T)
     return KeptFrames(encoded.out, encoded.lengths, every)
@@ -93,4 +109,26 @@ def _greedy(
     return [[hypothesis] for hypothesis in best]
 
 
-_METHODS: dict[str, Method] = {"greedy": _greedy}
+def _beam(
+    model: Transducer, out: Tensor, lengths: Tensor, allowed: Tensor | None, config: SearchConfig
+) -> list[list[Hypothesis]]:
+    return beam_search(
+        model, out, lengths, allowed=allowed, beam=config.beam, max_symbols=config.max_symbols,
+        length_norm=config.length_norm,
+    )  # fmt: skip
+
+
+def _modified_beam(
+    model: Transducer, out: Tensor, lengths: Tensor, allowed: Tensor | None, config: SearchConfig
+) -> list[list[Hypothesis]]:
+    return modified_beam(
+        model, out, lengths, allowed=allowed, beam=config.beam, max_gap=config.max_gap,
+        length_norm=config.length_norm,
+    )  # fmt: skip
+
+
+_METHODS: dict[str, Method] = {
+    "greedy": _greedy,
+    "beam": _beam,
+    "modified_beam": _modified_beam,
+}

@@ -7,11 +7,14 @@ import math
 from collections import defaultdict
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
 from icefall_sampled.config import PredictorConfig
+from icefall_sampled.decoding import Hypothesis
 from icefall_sampled.modeling import Transducer
+from icefall_sampled.sampling import top_k
 from tests.support.tiny import tiny_config, tiny_model
 
 PREDICTORS = {
@@ -99,3 +102,68 @@ def plain_modified_beam(nodes: Nodes, num_frames: int, *, beam: int) -> list[tup
 def _add(a: float, b: float) -> float:
     high, low = max(a, b), min(a, b)
     return high if low == -math.inf else high + math.log1p(math.exp(low - high))
+
+
+def plain_graves_beam(
+    nodes: Nodes, num_frames: int, *, beam: int, max_symbols: int
+) -> list[tuple[Labels, float]]:
+    """Algorithm 1 of Graves 2012, line by line; a sequence goes on with its `beam` best labels."""
+    B: dict[Labels, float] = {(): 0.0}
+    for t in range(num_frames):
+        A, B = dict(B), {}
+        before = dict(A)
+        for y in A:
+            for prefix in (y[:n] for n in range(len(y)) if y[:n] in before):
+                if len(y) - len(prefix) <= max_symbols:
+                    steps = range(len(prefix), len(y))
+                    way = sum(nodes.log_probs(t, y[:n])[y[n]] for n in steps)
+                    A[y] = _add(A[y], before[prefix] + way)
+        gained = dict.fromkeys(A, 0)
+        while A and sum(value > max(A.values()) for value in B.values()) < beam:
+            best = max(A, key=lambda y: A[y])
+            value = A.pop(best)
+            log_probs = nodes.log_probs(t, best)
+            B[best] = value + log_probs[0]
+            labels = sorted(nodes.classes[1:], key=lambda k: -log_probs[k])[:beam]
+            for k in labels if gained[best] < max_symbols else []:
+                if (*best, k) not in before:
+                    A[(*best, k)] = value + log_probs[k]
+                    gained[(*best, k)] = gained[best] + 1
+        B = dict(sorted(B.items(), key=lambda item: -item[1])[:beam])
+    return list(B.items())
+
+
+def some_classes(num: int, k: int, *, vocab_size: int = 12, seed: int = 0) -> Tensor:
+    """(num, k) random classes, blank first, in rising order."""
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.rand(num, vocab_size, generator=generator, dtype=torch.float64)
+    return top_k(weights, k).sort(dim=1).values
+
+
+def same_lists(actual: list[Hypothesis], expected: list[Hypothesis]) -> bool:
+    """Whether two n-best lists hold the same hypotheses in the same order."""
+    return all(
+        (a.tokens, a.frames) == (b.tokens, b.frames)
+        and [a.log_prob, *a.token_log_probs] == pytest.approx([b.log_prob, *b.token_log_probs])
+        for a, b in zip(actual, expected, strict=True)
+    )
+
+
+def alignment_log_prob(
+    nodes: Nodes, hypothesis: Hypothesis, num_frames: int, *, blank_after_labels: bool
+) -> float:
+    """The log-probability of the one alignment that a hypothesis shows.
+
+    Its labels' own log-probabilities are checked on the way.
+    """
+    total, said = 0.0, ()
+    for t in range(num_frames):
+        here = [k for k, frame in enumerate(hypothesis.frames) if frame == t]
+        for k in here:
+            value = nodes.log_probs(t, said)[hypothesis.tokens[k]]
+            assert value == pytest.approx(hypothesis.token_log_probs[k])
+            total, said = total + value, (*said, hypothesis.tokens[k])
+        if blank_after_labels or not here:
+            total += nodes.log_probs(t, said)[0]
+    assert list(said) == hypothesis.tokens
+    return total

@@ -11,48 +11,23 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from icefall_sampled.decoding import Hypothesis, ModifiedBeamSearch, greedy, modified_beam
-from icefall_sampled.sampling import top_k
 from tests.decoding.searches import (
     PREDICTORS,
     Nodes,
+    alignment_log_prob,
     plain_modified_beam,
     random_frames,
     random_model,
+    same_lists,
+    some_classes,
     total_of_every_sequence,
 )
 
 LENGTHS, V = [9, 4, 1, 7], 12
 
 
-def some_classes(num: int, k: int, *, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    weights = torch.rand(num, V, generator=generator, dtype=torch.float64)
-    return top_k(weights, k).sort(dim=1).values
-
-
 def tokens_and_total(best: list[Hypothesis]) -> list[tuple[tuple[int, ...], float]]:
     return [(tuple(h.tokens), h.log_prob) for h in best]
-
-
-def same(actual: list[Hypothesis], expected: list[Hypothesis]) -> bool:
-    return all(
-        (a.tokens, a.frames) == (b.tokens, b.frames)
-        and [a.log_prob, *a.token_log_probs] == pytest.approx([b.log_prob, *b.token_log_probs])
-        for a, b in zip(actual, expected, strict=True)
-    )
-
-
-def alignment_log_prob(nodes: Nodes, hypothesis: Hypothesis, num_frames: int) -> float:
-    """Of the one alignment that a hypothesis shows, and its labels' own log-probabilities."""
-    total, said, at = 0.0, (), dict(zip(hypothesis.frames, hypothesis.tokens, strict=True))
-    for t in range(num_frames):
-        total += nodes.log_probs(t, said)[at.get(t, 0)]
-        if t in at:
-            assert nodes.log_probs(t, said)[at[t]] == pytest.approx(
-                hypothesis.token_log_probs[len(said)]
-            )
-            said = (*said, at[t])
-    return total
 
 
 @pytest.mark.parametrize("kind", PREDICTORS)
@@ -71,7 +46,7 @@ def test_it_is_the_plain_one(kind: str, beam: int, k: int | None) -> None:
             assert [labels for labels, _ in tokens_and_total(best)] == [x for x, _ in expected]
             assert [h.log_prob for h in best] == pytest.approx([total for _, total in expected])
             for hypothesis in best:
-                one = alignment_log_prob(nodes, hypothesis, LENGTHS[n])
+                one = alignment_log_prob(nodes, hypothesis, LENGTHS[n], blank_after_labels=False)
                 assert one <= hypothesis.log_prob + 1e-9
 
 
@@ -115,7 +90,7 @@ def test_batched_equals_one_by_one(kind: str, k: int | None) -> None:
             model, out[rows, : LENGTHS[n]], lengths[rows], beam=4,
             allowed=None if allowed is None else allowed[rows],
         )  # fmt: skip
-        assert same(best, alone[0])
+        assert same_lists(best, alone[0])
 
 
 @settings(max_examples=25, deadline=None)
@@ -133,7 +108,7 @@ def test_in_pieces_it_is_the_same_as_at_once(seed: int, pieces: list[int]) -> No
         rows = [out[n, done[n] : done[n] + piece] for n in range(2)]
         search.advance(torch.stack(rows), new, allowed=allowed)
         done += new
-    assert all(same(a, b) for a, b in zip(search.results(), whole, strict=True))
+    assert all(same_lists(a, b) for a, b in zip(search.results(), whole, strict=True))
 
 
 def test_all_classes_allowed_is_no_constraint() -> None:
@@ -141,7 +116,7 @@ def test_all_classes_allowed_is_no_constraint() -> None:
     out, lengths = random_frames(LENGTHS)
     free = modified_beam(model, out, lengths, beam=4)
     bound = modified_beam(model, out, lengths, allowed=some_classes(4, V), beam=4)
-    assert all(same(a, b) for a, b in zip(bound, free, strict=True))
+    assert all(same_lists(a, b) for a, b in zip(bound, free, strict=True))
 
 
 @settings(max_examples=25, deadline=None)
@@ -177,7 +152,7 @@ def test_the_final_order_is_by_nats_a_label() -> None:
         strict=True,
     ):
         expected = sorted(raw, key=lambda h: -h.log_prob / (len(h.tokens) + 1))
-        assert same(normed, expected)
+        assert same_lists(normed, expected)
         changed += [h.tokens for h in raw] != [h.tokens for h in normed]
     assert changed
 
@@ -191,7 +166,7 @@ def test_what_is_far_behind_is_dropped() -> None:
     for best in narrow:
         assert best[0].log_prob - best[-1].log_prob <= 0.7
     endless = modified_beam(model, out, lengths, beam=6, max_gap=1e9, length_norm=False)
-    assert all(same(a, b) for a, b in zip(endless, wide, strict=True))
+    assert all(same_lists(a, b) for a, b in zip(endless, wide, strict=True))
 
 
 class Liking:
@@ -233,7 +208,7 @@ def test_shallow_fusion_adds_the_language_model(k: int | None) -> None:
     assert [b[0].tokens for b in fused] != [b[0].tokens for b in plain]
     none = modified_beam(model, out, lengths, beam=4, allowed=allowed, lm=lm, lm_weight=0.0)
     without = modified_beam(model, out, lengths, beam=4, allowed=allowed)
-    assert all(same(a, b) for a, b in zip(none, without, strict=True))
+    assert all(same_lists(a, b) for a, b in zip(none, without, strict=True))
 
 
 def test_no_frames_at_all() -> None:
