@@ -29,6 +29,10 @@ class TokenTable(Protocol):
         """The text of ids."""
         ...
 
+    def piece(self, token_id: int) -> str:
+        """A single token as its table writes it; of a BPE, "▁" stands for a space before it."""
+        ...
+
 
 class BpeTokens:
     """A SentencePiece model in which piece 0 is `<blk>`."""
@@ -57,6 +61,11 @@ class BpeTokens:
         """The text of ids."""
         text: str = self._processor.decode(ids)
         return text
+
+    def piece(self, token_id: int) -> str:
+        """A single token as its table writes it; "▁" stands for a space before it."""
+        piece: str = self._processor.id_to_piece(token_id)
+        return piece
 
 
 class CharTokens:
@@ -88,6 +97,10 @@ class CharTokens:
     def decode(self, ids: list[int]) -> str:
         """The text of ids."""
         return "".join(self._tokens[i] for i in ids)
+
+    def piece(self, token_id: int) -> str:
+        """A single token: a character."""
+        return self._tokens[token_id]
 
 
 def load_tokens(lang_dir: Path) -> TokenTable:

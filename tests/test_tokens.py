@@ -33,6 +33,7 @@ def test_bpe_round_trip(tmp_path: Path) -> None:
     for sentence in SENTENCES:
         ids = tokens.encode(sentence)
         assert tokens.decode(ids) == sentence
+        assert "".join(map(tokens.piece, ids)) == "▁" + sentence.replace(" ", "▁")
         assert all(0 < i < 40 and i != tokens.unknown_id for i in ids)
     assert tokens.unknown_id in tokens.encode("press ж")
     assert tokens.decode([]) == ""
@@ -44,6 +45,7 @@ def test_characters_round_trip(tmp_path: Path) -> None:
     assert tokens.vocab_size == 5
     assert tokens.encode("b 中a") == [3, 4, 2]
     assert tokens.decode([3, 4, 2]) == "b中a"
+    assert tokens.piece(4) == "中"
     assert tokens.encode("x") == [tokens.unknown_id]
 
 
