@@ -2,6 +2,7 @@
 
 from icefall_sampled.decoding.beam import beam_search
 from icefall_sampled.decoding.constraint import OutputLayer
+from icefall_sampled.decoding.fast_beam import fast_beam
 from icefall_sampled.decoding.greedy import GreedySearch, greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.modified_beam import ModifiedBeamSearch, modified_beam
@@ -12,6 +13,7 @@ __all__ = [
     "ModifiedBeamSearch",
     "OutputLayer",
     "beam_search",
+    "fast_beam",
     "greedy",
     "modified_beam",
 ]

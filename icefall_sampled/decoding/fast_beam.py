@@ -16,12 +16,14 @@ from torch import Tensor
 
 from icefall_sampled.decoding.best_paths import Arc, best_paths
 from icefall_sampled.decoding.constraint import OutputLayer
+from icefall_sampled.decoding.greedy import check_allowed
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.predictor import StatelessPredictor
 from icefall_sampled.tokens import BLANK
 
 _LARGEST_STATE = 2**53  # k2 computes the number of a state in float64
+_LARGEST_GAP = 1e30  # less than infinity, at which k2 would keep what is impossible
 
 
 @torch.no_grad()
@@ -31,8 +33,8 @@ def fast_beam(
     encoder_lengths: Tensor,
     *,
     allowed: Tensor | None = None,
-    beam: float = 20.0,
-    max_contexts: int = 8,
+    beam: int = 10,
+    max_gap: float = 10.0,
     nbest: int = 1,
 ) -> list[list[Hypothesis]]:
     """Keep the contexts near the best one at each frame, then take the best paths of the lattice.
@@ -42,8 +44,8 @@ def fast_beam(
         encoder_out: (N, T, D) unprojected encoder output.
         encoder_lengths: (N,); 0 is legal.
         allowed: (N, K) classes that may be emitted, blank among them; None for all.
-        beam: nats that a context may be less likely than the best one of its frame.
-        max_contexts: contexts of an utterance that are kept at a frame, at least 1.
+        beam: contexts of an utterance that are kept at a frame, at least 1.
+        max_gap: nats behind the best one at which a context is dropped; k2 calls this its beam.
         nbest: label sequences of each utterance at the most, at least 1.
 
     Returns:
@@ -55,8 +57,8 @@ def fast_beam(
         ImportError: where k2 cannot be imported.
         ValueError: where the predictor is an LSTM, or an argument does not fit.
     """
-    require(model)
-    _check(model, encoder_lengths, allowed, beam, max_contexts, nbest)
+    check_fast_beam(model)
+    _check(model, encoder_lengths, allowed, beam, max_gap, nbest)
     # The longest first: those that still have frames are then the first rows of every tensor.
     lengths, order = encoder_lengths.sort(descending=True, stable=True)
     order = order[lengths > 0]
@@ -66,15 +68,15 @@ def fast_beam(
     # By rising class, as without a constraint: so equal scores are decided alike.
     classes = None if allowed is None else allowed[order].sort(dim=1).values
     frames = model.joiner.encoder_projection(encoder_out[order, : int(lengths[0])])
-    lattice = _decode(model, frames, lengths[: len(order)], classes, beam, max_contexts)
+    lattice = _decode(model, frames, lengths[: len(order)], classes, beam, max_gap)
     for i, (row, arcs) in enumerate(zip(order.tolist(), lattice, strict=True)):
         names = None if classes is None else classes[i].tolist()
         found[row] = best_paths(arcs, count=nbest, names=names)
     return found
 
 
-def require(model: Transducer) -> Any:
-    """The package k2, if it is there and the model can be decoded with it.
+def check_fast_beam(model: Transducer) -> None:
+    """Find out before anything is decoded whether fast beam search is possible.
 
     Raises:
         ImportError: where k2 cannot be imported.
@@ -86,6 +88,10 @@ def require(model: Transducer) -> Any:
             "(predictor.kind stateless); this model has an LSTM: it must be greedy, beam or "
             "modified_beam"
         )
+    _k2()
+
+
+def _k2() -> Any:
     try:
         return importlib.import_module("k2")
     except (ImportError, OSError, RuntimeError) as error:  # a build for another torch
@@ -101,21 +107,18 @@ def _check(
     model: Transducer,
     lengths: Tensor,
     allowed: Tensor | None,
-    beam: float,
-    max_contexts: int,
+    beam: int,
+    max_gap: float,
     nbest: int,
 ) -> None:
     for name, value, legal, rule in (
-        ("beam", beam, beam > 0, "positive"),
-        ("max_contexts", max_contexts, max_contexts >= 1, "at least 1"),
+        ("beam", beam, beam >= 1, "at least 1"),
+        ("max_gap", max_gap, max_gap > 0, "positive"),
         ("nbest", nbest, nbest >= 1, "at least 1"),
     ):
         if not legal:
             raise ValueError(f"{name} is {value}, it must be {rule}")
-    if allowed is not None and len(allowed) != len(lengths):
-        raise ValueError(
-            f"allowed has {len(allowed)} rows, it must have one for each of {len(lengths)}"
-        )
+    check_allowed(allowed, len(lengths))
     num_classes = model.vocab_size if allowed is None else allowed.shape[1]
     context = model.config.predictor.context_labels
     if 2 * max(len(lengths), 1) * num_classes**context >= _LARGEST_STATE:
@@ -130,8 +133,8 @@ def _decode(
     frames: Tensor,
     lengths: Tensor,
     classes: Tensor | None,
-    beam: float,
-    max_contexts: int,
+    beam: int,
+    max_gap: float,
 ) -> Iterator[list[Arc]]:
     """The lattice of each utterance, as arcs sorted by their source; longest utterance first.
 
@@ -140,7 +143,7 @@ def _decode(
     utterance's own labels would lead to the same paths, but k2 would then want all V scores of
     every context at every frame.
     """
-    k2, context = require(model), model.config.predictor.context_labels
+    k2, context = _k2(), model.config.predictor.context_labels
     output = OutputLayer(model.joiner, classes)
     num_columns = model.vocab_size if classes is None else classes.shape[1]
     num_labels = max(num_columns, 2)  # with blank alone there is still one label, of no probability
@@ -149,10 +152,10 @@ def _decode(
     config = k2.RnntDecodingConfig(
         vocab_size=num_labels,
         decoder_history_len=context,
-        beam=beam,
+        beam=min(max_gap, _LARGEST_GAP),
         # A context has two states: that in which labels go on, and the final one.
-        max_states=2 * max_contexts,
-        max_contexts=max_contexts,
+        max_states=2 * beam,
+        max_contexts=beam,
     )
     streams = k2.RnntDecodingStreams(sources, config)
     predictions = _Predictions(model, classes, num_labels)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from icefall_sampled.decoding.beam import beam_search
 from icefall_sampled.decoding.blank_skip import KeptFrames, skip_blanks
+from icefall_sampled.decoding.fast_beam import fast_beam
 from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.modified_beam import modified_beam
@@ -26,20 +27,22 @@ from icefall_sampled.tokens import BLANK
 class SearchConfig:
     """Which hypotheses are looked for, and among what."""
 
-    method: Literal["greedy", "beam", "modified_beam"] = "greedy"
-    """Greedy; Graves' beam search (the paper's); or modified beam search, one label a frame."""
+    method: Literal["greedy", "beam", "modified_beam", "fast_beam"] = "greedy"
+    """Greedy; Graves' beam search (the paper's); modified beam search, one label a frame; or k2's
+    fast beam search, likewise, for stateless predictors."""
     beam: int = 10
-    """Hypotheses that a beam search keeps."""
+    """Hypotheses that a beam search keeps; of fast_beam, the last labels in which they differ."""
     max_gap: float = 10.0
-    """Nats behind the best hypothesis at which modified beam search drops one; inf for never."""
+    """Nats behind the best hypothesis at which modified and fast beam search drop one; inf for
+    never."""
     length_norm: bool = True
-    """Whether a beam search puts its hypotheses in order by nats a label."""
+    """Whether beam and modified_beam put their hypotheses in order by nats a label."""
     ctc_top_k: int = 0
     """Allow only the K classes of highest mean CTC posterior, blank included; 0 for all."""
     blank_skip: float = 1.0
     """Frames whose CTC blank posterior is above this are not decoded; 1 decodes all."""
     max_symbols: int = 10
-    """Labels at one frame at the most; modified beam search takes one."""
+    """Labels at one frame at the most; modified and fast beam search take one."""
     nbest: int = 1
     """Hypotheses of each utterance that are kept, the best first."""
 
@@ -127,8 +130,18 @@ def _modified_beam(
     )  # fmt: skip
 
 
+def _fast_beam(
+    model: Transducer, out: Tensor, lengths: Tensor, allowed: Tensor | None, config: SearchConfig
+) -> list[list[Hypothesis]]:
+    return fast_beam(
+        model, out, lengths, allowed=allowed, beam=config.beam, max_gap=config.max_gap,
+        nbest=config.nbest,
+    )  # fmt: skip
+
+
 _METHODS: dict[str, Method] = {
     "greedy": _greedy,
     "beam": _beam,
     "modified_beam": _modified_beam,
+    "fast_beam": _fast_beam,
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from functools import cache
 from itertools import product
 
 import pytest
@@ -13,16 +13,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from icefall_sampled.config import PredictorConfig
-from icefall_sampled.decoding import Hypothesis
+from icefall_sampled.decoding import Hypothesis, fast_beam
 from icefall_sampled.decoding.best_paths import Arc, best_paths
-from icefall_sampled.decoding.fast_beam import fast_beam
+from icefall_sampled.decoding.blank_skip import skip_blanks
+from icefall_sampled.decoding.search import SearchConfig, search
 from icefall_sampled.losses.lattice import BACKEND
-from icefall_sampled.modeling import Transducer
+from icefall_sampled.modeling import Encoded, Transducer
 from icefall_sampled.sampling import top_k
+from tests.decoding.searches import Nodes, random_frames, some_classes
 from tests.support.tiny import tiny_config, tiny_model
 
 VOCAB_SIZE, LENGTHS = 6, [4, 2, 0, 5, 1]
-WIDE = {"beam": 1e4, "max_contexts": 10_000}  # nothing is pruned
+WIDE = {"beam": 10_000, "max_gap": math.inf}  # nothing is pruned
 
 needs_k2 = pytest.mark.skipif(BACKEND != "k2", reason="k2 cannot be imported here")
 
@@ -39,33 +41,13 @@ def stateless_model(*, seed: int = 0, context: int = 2, blank: float = 1.0) -> T
     return model
 
 
-def frames_of(lengths: list[int], *, seed: int = 1) -> tuple[Tensor, Tensor]:
-    """Random encoder output; padding is NaN."""
-    generator = torch.Generator().manual_seed(seed)
-    out = torch.randn(len(lengths), max(lengths), 16, generator=generator, dtype=torch.float64)
-    for n, length in enumerate(lengths):
-        out[n, length:] = float("nan")
-    return out, torch.tensor(lengths)
-
-
-@torch.no_grad()
 def exhaustive(model: Transducer, frames: Tensor, *, classes: list[int]) -> list[Hypothesis]:
     """The best alignment of every label sequence, the best first: all alignments are tried."""
-    acoustic = model.joiner.encoder_projection(frames)
-    output = model.joiner.output
-
-    @cache
-    def log_probs(t: int, labels: tuple[int, ...]) -> dict[int, float]:
-        history = torch.tensor([[0, *labels]])
-        predicted = model.joiner.predictor_projection(model.predictor(history))[0, -1]
-        logits = output(torch.tanh(acoustic[t] + predicted))[classes]
-        return dict(zip(classes, logits.log_softmax(0).tolist(), strict=True))
-
-    best: dict[tuple[int, ...], Hypothesis] = {}
+    nodes, best = Nodes(model, frames, classes), dict[tuple[int, ...], Hypothesis]()
     for alignment in product(classes, repeat=len(frames)):
         found = Hypothesis()
         for t, label in enumerate(alignment):
-            score = log_probs(t, tuple(found.tokens))[label]
+            score = nodes.log_probs(t, tuple(found.tokens))[label]
             found.log_prob += score
             if label != 0:
                 found.tokens.append(label)
@@ -90,7 +72,7 @@ def assert_same(actual: list[Hypothesis], expected: list[Hypothesis]) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_wide_search_finds_the_best_of_all_alignments(context: int, seed: int) -> None:
     model = stateless_model(seed=seed, context=context, blank=0.0)
-    out, lengths = frames_of(LENGTHS, seed=seed)
+    out, lengths = random_frames(LENGTHS, seed=seed)
     found = fast_beam(model, out, lengths, nbest=5, **WIDE)
     for n, best in enumerate(found):
         expected = exhaustive(model, out[n, : LENGTHS[n]], classes=list(range(VOCAB_SIZE)))
@@ -104,8 +86,8 @@ def test_wide_search_finds_the_best_of_all_alignments(context: int, seed: int) -
 @given(seed=st.integers(0, 10**6), k=st.integers(1, VOCAB_SIZE))
 def test_constrained_search_is_the_best_within_its_set(seed: int, k: int) -> None:
     model = stateless_model(seed=seed, blank=0.0)
-    out, lengths = frames_of([4, 3, 0], seed=seed)
-    allowed = top_k(torch.rand(3, VOCAB_SIZE, dtype=torch.float64), k)
+    out, lengths = random_frames([4, 3, 0], seed=seed)
+    allowed = some_classes(3, k, vocab_size=VOCAB_SIZE, seed=seed)
     for n, best in enumerate(fast_beam(model, out, lengths, allowed=allowed, nbest=2, **WIDE)):
         assert {label for h in best for label in h.tokens} <= set(allowed[n].tolist()) - {0}
         expected = exhaustive(model, out[n, : int(lengths[n])], classes=allowed[n].tolist())
@@ -113,12 +95,12 @@ def test_constrained_search_is_the_best_within_its_set(seed: int, k: int) -> Non
 
 
 @needs_k2
-@pytest.mark.parametrize("limits", [{}, {"max_contexts": 2}, {"beam": 0.5}])
+@pytest.mark.parametrize("limits", [{}, {"beam": 2}, {"max_gap": 0.5}])
 @pytest.mark.parametrize("constrained", [False, True])
 def test_batched_equals_one_by_one(limits: dict[str, float], constrained: bool) -> None:
     model = stateless_model()
-    out, lengths = frames_of([9, 0, 4, 12, 1])
-    allowed = top_k(torch.rand(5, VOCAB_SIZE, dtype=torch.float64), 4) if constrained else None
+    out, lengths = random_frames([9, 0, 4, 12, 1])
+    allowed = some_classes(5, 4, vocab_size=VOCAB_SIZE) if constrained else None
     together = fast_beam(model, out, lengths, allowed=allowed, nbest=3, **limits)
     for n, best in enumerate(together):
         rows = slice(n, n + 1)
@@ -134,8 +116,8 @@ def test_batched_equals_one_by_one(limits: dict[str, float], constrained: bool) 
 @needs_k2
 def test_all_classes_allowed_is_no_constraint() -> None:
     model = stateless_model()
-    out, lengths = frames_of([9, 4, 12])
-    allowed = top_k(torch.rand(3, VOCAB_SIZE, dtype=torch.float64), VOCAB_SIZE)
+    out, lengths = random_frames([9, 4, 12])
+    allowed = some_classes(3, VOCAB_SIZE, vocab_size=VOCAB_SIZE)
     free = fast_beam(model, out, lengths, nbest=4)
     for best, expected in zip(
         fast_beam(model, out, lengths, allowed=allowed, nbest=4), free, strict=True
@@ -146,9 +128,9 @@ def test_all_classes_allowed_is_no_constraint() -> None:
 @needs_k2
 def test_a_narrow_search_is_worse_but_never_wrong() -> None:
     model = stateless_model(blank=0.0)
-    out, lengths = frames_of([12, 10, 8, 11, 9])
+    out, lengths = random_frames([12, 10, 8, 11, 9])
     wide = fast_beam(model, out, lengths, **WIDE)
-    for limits in ({"max_contexts": 1}, {"beam": 1e-6}):
+    for limits in ({"beam": 1}, {"max_gap": 1e-6}):
         narrow = fast_beam(model, out, lengths, **limits)
         pairs = list(zip(narrow, wide, strict=True))
         assert all(n[0].log_prob <= w[0].log_prob + 1e-6 for n, w in pairs)
@@ -158,7 +140,7 @@ def test_a_narrow_search_is_worse_but_never_wrong() -> None:
 @needs_k2
 def test_of_equal_alignments_the_lower_labels_win() -> None:
     model = stateless_model()
-    out, lengths = frames_of([3, 2])
+    out, lengths = random_frames([3, 2])
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
@@ -171,19 +153,38 @@ def test_of_equal_alignments_the_lower_labels_win() -> None:
 
 
 @needs_k2
+def test_search_gives_it_the_constraint_and_leaves_out_frames_of_blank() -> None:
+    model = stateless_model(blank=0.0)
+    out, lengths = random_frames([9, 4, 12, 1])
+    encoded = Encoded(out, lengths, [])
+    config = SearchConfig(
+        method="fast_beam", beam=3, max_gap=5.0, nbest=2, ctc_top_k=4, blank_skip=0.5
+    )
+    allowed = top_k(model.mean_posterior(encoded), 4)
+    blank = model.ctc_log_probs(encoded)[..., 0]
+    kept = skip_blanks(out, lengths, blank, threshold=0.5)
+    assert 0 < int(kept.lengths.sum()) < int(lengths.sum())
+    expected = fast_beam(
+        model, kept.encoder_out, kept.lengths, allowed=allowed, beam=3, max_gap=5.0, nbest=2
+    )
+    for n, best in enumerate(search(model, encoded, config)):
+        assert_same(best, [kept.in_time(n, hypothesis) for hypothesis in expected[n]])
+
+
+@needs_k2
 def test_no_frames_and_no_utterances() -> None:
     model = stateless_model()
-    assert fast_beam(model, *frames_of([0, 0])) == [[Hypothesis()], [Hypothesis()]]
+    assert fast_beam(model, *random_frames([0, 0])) == [[Hypothesis()], [Hypothesis()]]
     assert fast_beam(model, torch.zeros(0, 3, 16).double(), torch.zeros(0).long()) == []
 
 
 @needs_k2
 def test_bad_arguments_are_named() -> None:
     model = stateless_model()
-    out, lengths = frames_of(LENGTHS)
+    out, lengths = random_frames(LENGTHS)
     for wrong, message in (
-        ({"beam": 0.0}, "beam is 0.0, it must be positive"),
-        ({"max_contexts": 0}, "max_contexts is 0, it must be at least 1"),
+        ({"max_gap": 0.0}, "max_gap is 0.0, it must be positive"),
+        ({"beam": 0}, "beam is 0, it must be at least 1"),
         ({"nbest": 0}, "nbest is 0, it must be at least 1"),
         ({"allowed": torch.zeros(3, 1).long()}, "allowed has 3 rows, it must have one for each of"),
         ({"allowed": torch.ones(5, 2).long()}, r"allowed must be \(N, K\) with blank \(0\)"),
@@ -197,7 +198,7 @@ def test_bad_arguments_are_named() -> None:
 def test_an_lstm_is_refused() -> None:
     model = tiny_model(vocab_size=VOCAB_SIZE).double()
     with pytest.raises(ValueError, match="fast_beam, which needs a predictor .* has an LSTM"):
-        fast_beam(model, *frames_of(LENGTHS))
+        fast_beam(model, *random_frames(LENGTHS))
 
 
 @pytest.mark.skipif(BACKEND == "k2", reason="k2 is here")
@@ -205,7 +206,7 @@ def test_without_k2_it_says_where_k2_is() -> None:
     with pytest.raises(
         ImportError, match=r"fast_beam, which needs k2, .* shared/setup_env.sh"
     ) as e:
-        fast_beam(stateless_model(), *frames_of(LENGTHS))
+        fast_beam(stateless_model(), *random_frames(LENGTHS))
     assert "\n" not in str(e.value)
 
 
