@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import torch
 from lhotse import CutSet
@@ -22,7 +22,9 @@ from tqdm import tqdm
 from icefall_sampled import scoring
 from icefall_sampled.config import Config
 from icefall_sampled.data import Batch, input_frames, read_cuts
+from icefall_sampled.decoding.fast_beam import check_fast_beam
 from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.jsonl import Decoded, Place, place_of, write_jsonl
 from icefall_sampled.decoding.search import SearchConfig, search
 from icefall_sampled.files import replacing
 from icefall_sampled.loading import ordered_batches
@@ -88,8 +90,9 @@ def decode(
 ) -> dict[str, SetScore]:
     """Decode test sets and write recogs-, errs- and wer-summary files for words and characters.
 
-    The scores go into scores-*.json as well, from which tables of results are written; those of
-    sets that were decoded earlier stay there.
+    hyps-*.jsonl holds n-best lists, times and confidence (see `decoding.jsonl`), and scores-*.json
+    the scores, from which tables of results are written; those of sets that were decoded earlier
+    stay there.
 
     Args:
         config: how.
@@ -100,7 +103,9 @@ def decode(
         The scores; of several processes the first has them, and the others none.
 
     Raises:
-        ValueError: for a set, checkpoint or vocabulary that does not fit, before any decoding.
+        ImportError: where the method needs k2, which is not there.
+        ValueError: for a set, checkpoint, vocabulary or predictor that does not fit, before any
+            decoding.
     """
     config.validate()
     unknown = sorted(set(config.sets) - set(sets))
@@ -113,13 +118,15 @@ def decode(
     }
     with world() as here:
         model, tokens = load_model(config, make_model=make_model)
+        if config.method == "fast_beam":
+            check_fast_beam(model)
         scores = {}
         for name, cuts in chosen.items():
             score = _decode_set(config, name, cuts, model, tokens, here)
             if score is not None:
                 scores[name] = score
     if here.is_main:
-        _add_scores(config.exp_dir / config.method / f"scores-{settings_of(config)}.json", scores)
+        _add_scores(_folder(config) / f"scores-{settings_of(config)}.json", scores)
     return scores
 
 
@@ -153,7 +160,8 @@ def _decode_set(
 ) -> SetScore | None:
     """Decode this process's share; the first process scores all of it and writes the files."""
     rejects = Rejects(len(cuts), limit_percent=config.max_rejected_percent)
-    usable = _long_enough(cuts, rejects, model.config.encoder.subsampling, quiet=not here.is_main)
+    subsampling = model.config.encoder.subsampling
+    usable, places = _long_enough(cuts, rejects, subsampling, quiet=not here.is_main)
     batches = ordered_batches(
         usable,
         tokens,
@@ -162,26 +170,46 @@ def _decode_set(
         rank=here.rank,
         world_size=here.size,
     )
-    most = -(-len(usable) // here.size)
-    bar = tqdm(total=most, desc=f"decoding {name}", unit="utt", disable=not here.is_main)
-    results, busy, speech = [], 0.0, 0.0
-    with bar:
-        for batch in _read(batches, rejects):
-            bar.update(len(batch.ids) + len(batch.rejected))
-            if not batch.ids:
-                continue
-            started = time.perf_counter()
-            hypotheses = decode_batch(config, model, batch)
-            busy += time.perf_counter() - started
-            speech += batch.duration_seconds
-            results += _results(batch, hypotheses, tokens)
+    with tqdm(
+        total=-(-len(usable) // here.size),
+        desc=f"decoding {name}",
+        unit="utt",
+        disable=not here.is_main,
+    ) as bar:
+        decoded, busy, speech = _decode_share(config, _read(batches, rejects), model, bar)
     here.share(rejects)
     busy, speech = here.sum(busy, speech)
-    shares = cast(list[list[Result]], here.gather(results))
+    shares = cast(list[list[Decoded]], here.gather(decoded))
     if not here.is_main:
         return None
-    words, characters = _write(config, name, [result for share in shares for result in share])
+    decoded = [utterance for share in shares for utterance in share]
+    write_jsonl(
+        _folder(config) / f"hyps-{name}-{settings_of(config)}.jsonl",
+        decoded,
+        places,
+        tokens,
+        frame_seconds=model.frame_seconds,
+    )
+    words, characters = _write(config, name, [utterance.result(tokens) for utterance in decoded])
     return SetScore(words=words, characters=characters, real_time_factor=busy / max(speech, 1e-9))
+
+
+def _decode_share(
+    config: DecodeConfig, batches: Iterable[Batch], model: Transducer, bar: tqdm[NoReturn]
+) -> tuple[list[Decoded], float, float]:
+    """Decode batches; the seconds that it took, without reading, and those of speech."""
+    decoded, busy, speech = list[Decoded](), 0.0, 0.0
+    for batch in batches:
+        bar.update(len(batch.ids) + len(batch.rejected))
+        if not batch.ids:
+            continue
+        started = time.perf_counter()
+        found = decode_batch(config, model, batch)
+        busy += time.perf_counter() - started
+        speech += batch.duration_seconds
+        rows = zip(batch.ids, batch.texts, found, strict=True)
+        decoded += [Decoded(id=name, text=text, nbest=nbest) for name, text, nbest in rows]
+    return decoded, busy, speech
 
 
 def _read(batches: Iterable[Batch], rejects: Rejects) -> Iterator[Batch]:
@@ -193,19 +221,23 @@ def _read(batches: Iterable[Batch], rejects: Rejects) -> Iterator[Batch]:
         yield batch
 
 
-def _long_enough(cuts: CutSet, rejects: Rejects, subsampling: int, *, quiet: bool) -> CutSet:
-    """The cuts that give an encoder frame; the others are rejected."""
+def _long_enough(
+    cuts: CutSet, rejects: Rejects, subsampling: int, *, quiet: bool
+) -> tuple[CutSet, dict[str, Place]]:
+    """The cuts that give an encoder frame, and where their audio is; the others are rejected."""
     needed = min_input_frames(subsampling)
+    places: dict[str, Place] = {}
 
     def wanted(cut: Cut) -> bool:
         frames = input_frames(cut)
+        places[cut.id] = place_of(cut)
         if frames < needed:
             rejects.add(cut.id, f"{frames} frames, at least {needed} are needed", quiet=quiet)
         return frames >= needed
 
     usable = keep(cuts, wanted)
     rejects.check()
-    return usable
+    return usable, places
 
 
 @torch.no_grad()
@@ -216,25 +248,28 @@ def decode_batch(config: DecodeConfig, model: Transducer, batch: Batch) -> list[
     return search(model, encoded, config)
 
 
-def _results(batch: Batch, nbest: list[list[Hypothesis]], tokens: TokenTable) -> list[Result]:
-    return [
-        Result(
-            id=utterance_id,
-            reference=text.split(),
-            hypothesis=tokens.decode(best[0].tokens).split(),
-        )
-        for utterance_id, text, best in zip(batch.ids, batch.texts, nbest, strict=True)
-    ]
-
-
 def settings_of(config: DecodeConfig) -> str:
     """The part of file names that tells decoding runs of one model apart."""
+    usual = SearchConfig()
     parts = [config.method, f"avg-{config.avg}" if config.avg else "best"]
+    if config.method != "greedy":
+        parts.append(f"beam-{config.beam}")
+        if config.max_gap != usual.max_gap:
+            parts.append(f"gap-{config.max_gap:g}")
+        if not config.length_norm:
+            parts.append("no-length-norm")
     if config.ctc_top_k:
         parts.append(f"ctc-top-{config.ctc_top_k}")
     if config.blank_skip < 1:
         parts.append(f"blank-skip-{config.blank_skip:g}")
+    if config.max_symbols != usual.max_symbols:
+        parts.append(f"max-symbols-{config.max_symbols}")
     return "-".join(parts)
+
+
+def _folder(config: DecodeConfig) -> Path:
+    """Where the results go."""
+    return config.exp_dir / config.method
 
 
 def _write(
@@ -242,7 +277,7 @@ def _write(
 ) -> tuple[ErrorCounts, ErrorCounts]:
     """Write the files of one set; give the word and character errors."""
     settings = settings_of(config)
-    folder = config.exp_dir / config.method
+    folder = _folder(config)
     folder.mkdir(parents=True, exist_ok=True)
     scoring.write_recogs(folder / f"recogs-{name}-{settings}.txt", results)
     words = scoring.write_errs(folder / f"errs-{name}-{settings}.txt", results, name=name)

@@ -13,11 +13,12 @@ import kaldialign
 import numpy as np
 import pytest
 import torch
+from lhotse.serialization import load_jsonl
 
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config
-from icefall_sampled.decoding.program import DecodeConfig, decode, load_model
+from icefall_sampled.decoding.program import DecodeConfig, decode, load_model, settings_of
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.rejects import TooManyRejects
 from icefall_sampled.training import train
@@ -89,6 +90,30 @@ def test_files_hold_what_was_recognised(corpus: Path, settings: DecodeConfig) ->
     assert scores["test"].real_time_factor > 0
 
 
+def test_json_lines_hold_what_the_other_files_hold(corpus: Path, settings: DecodeConfig) -> None:
+    cuts = {cut.id: cut for cut in make_cuts(corpus / "feats", "lines", 5, seed=5)}
+    sets = {"lines": write_cuts(corpus / "lines.jsonl.gz", list(cuts.values()))}
+    decode(replace(settings, ctc_top_k=8), sets)
+    settings_part = "lines-greedy-avg-2-ctc-top-8"
+    recogs = recogs_of(settings.exp_dir / f"greedy/recogs-{settings_part}.txt")
+    rows = list(load_jsonl(settings.exp_dir / f"greedy/hyps-{settings_part}.jsonl"))
+    assert [row["id"] for row in rows] == list(recogs)
+    assert any(row["tokens"] for row in rows)
+    for row in rows:
+        cut, words = cuts[row["id"]], recogs[row["id"]]
+        assert row["text"].split() == words["ref"]
+        assert row["pred_text"].split() == words["hyp"]
+        assert row["nbest"][0]["text"] == row["pred_text"]
+        assert "".join(token["token"] for token in row["tokens"]) == row["pred_text"]
+        assert (row["audio_filepath"], row["offset"]) == (None, 0.0)
+        assert row["duration"] == cut.duration
+        starts = [token["start"] for token in row["tokens"]]
+        assert starts == sorted(starts)
+        assert all(0 <= start < cut.duration for start in starts)
+        assert all(round(start / 0.04, 6).is_integer() for start in starts)
+        assert 0 < row["confidence"] <= 1
+
+
 def test_batches_of_any_size_decode_alike(corpus: Path, settings: DecodeConfig) -> None:
     path = settings.exp_dir / "greedy/recogs-dev-greedy-avg-2.txt"
     texts = []
@@ -151,6 +176,53 @@ def test_what_cannot_be_decoded_is_one_sentence(
         with pytest.raises(ValueError, match=message) as caught:
             decode(config, available)
         assert "\n" not in str(caught.value)
+
+
+def test_every_way_to_decode_has_files_of_its_own() -> None:
+    usual = DecodeConfig(avg=3)
+    names = {
+        settings_of(replace(usual, **changes))
+        for method in ("greedy", "beam", "modified_beam", "fast_beam")
+        for changes in (
+            {"method": method}, {"method": method, "avg": 0}, {"method": method, "ctc_top_k": 9},
+            {"method": method, "blank_skip": 0.99}, {"method": method, "blank_skip": 0.999},
+            {"method": method, "max_symbols": 3},
+        )
+    } | {
+        settings_of(replace(usual, method=method, **changes))
+        for method in ("beam", "modified_beam", "fast_beam")
+        for changes in ({"beam": 4}, {"max_gap": 5.0}, {"length_norm": False})
+    }  # fmt: skip
+    assert len(names) == 4 * 6 + 3 * 3
+    assert "greedy-avg-3" in names
+    paper = replace(usual, method="beam", avg=10, ctc_top_k=100)
+    assert settings_of(paper) == "beam-avg-10-beam-10-ctc-top-100"
+
+
+@pytest.mark.parametrize("method", ["beam", "modified_beam"])
+def test_a_beam_search_writes_its_n_best_lists(
+    corpus: Path, settings: DecodeConfig, method: str
+) -> None:
+    config = replace(settings, method=method, beam=4, nbest=3, max_symbols=2)
+    decode(config, {"dev": corpus / "dev.jsonl.gz"})
+    folder, name = settings.exp_dir / method, settings_of(config)
+    rows = list(load_jsonl(folder / f"hyps-dev-{name}.jsonl"))
+    assert max(len(row["nbest"]) for row in rows) == 3
+    for row in rows:
+        assert row["nbest"][0]["log_prob"] == row["log_prob"]
+        texts = [hypothesis["text"] for hypothesis in row["nbest"]]
+        assert texts[0] == row["pred_text"]
+        assert len(set(texts)) == len(texts)
+    assert (folder / f"wer-summary-dev-{name}.txt").is_file()
+    assert list(json.loads((folder / f"scores-{name}.json").read_text())) == ["dev"]
+
+
+def test_fast_beam_refuses_an_lstm_before_any_decoding(
+    corpus: Path, settings: DecodeConfig
+) -> None:
+    with pytest.raises(ValueError, match="fast_beam, which needs a predictor that sees a few"):
+        decode(replace(settings, method="fast_beam"), {"dev": corpus / "dev.jsonl.gz"})
+    assert not (settings.exp_dir / "fast_beam").exists()
 
 
 def test_scores_of_other_sets_stay(corpus: Path, trained: Path, settings: DecodeConfig) -> None:
