@@ -71,7 +71,7 @@ def words_of(
         groups[-1].append(n)
         reached = max(reached, len(text.rstrip()))
     words = []
-    for group, begin, end in zip(groups, begins, [*begins[1:], len(whole)], strict=True):
+    for group, (begin, end) in zip(groups, pairwise([*begins, len(whole)]), strict=True):
         text = whole[begin:end].strip()
         if text:
             words.append(
@@ -155,6 +155,10 @@ def joined(
             best = min(best or (math.inf, 0, 0), (off, i, j))
     if best is not None:
         return left[: best[1]], right[best[2] :]
+    if not any(word.start >= begin for word in left):  # what one alone heard is kept
+        return left, right
+    if not any(word.start < end for word in right):
+        return left, right
     return (
         [word for word in left if word.start < middle],
         [word for word in right if word.start >= middle],
