@@ -6,7 +6,6 @@ A recipe's train.py says what is special about it in `base` and `variants`, and 
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
@@ -15,8 +14,6 @@ from icefall_sampled import cli
 from icefall_sampled.config import Config, CtcConfig, LossConfig, SamplingConfig
 from icefall_sampled.decoding.program import DecodeConfig, decode
 from icefall_sampled.training import train
-
-logger = logging.getLogger(__name__)
 
 
 def softmaxes(num_sampled: int) -> dict[str, SamplingConfig]:
@@ -99,7 +96,6 @@ def run_decoding(
     corpus: str,
     sets: tuple[str, ...],
     description: str | None,
-    note: str = "",
 ) -> NoReturn:
     """The program `decode.py --field value …`: one line for each set of the recipe.
 
@@ -108,13 +104,10 @@ def run_decoding(
         corpus: what the names of its manifests begin with.
         sets: its test sets.
         description: the recipe's docstring.
-        note: what whoever decodes must know.
     """
 
     def main() -> None:
         config = cli.parse(default, description=description or "")
-        if note:
-            logger.warning(note)
         manifests = {
             name: config.data_dir / f"fbank/{corpus}_cuts_{name}.jsonl.gz" for name in sets
         }
