@@ -31,6 +31,12 @@ class DataConfig:
     """Shorter utterances are not trained on."""
     speed_perturbed: bool = True
     """Train on the speed-perturbed copies too, where the manifest has them."""
+    noise_cuts: Path | None = None
+    """Lhotse cuts of noise to mix into the training batches; none for clean speech."""
+    noise_percent: float = 50.0
+    """Share of the utterances that get noise."""
+    noise_snr: tuple[float, float] = (10.0, 20.0)
+    """The least and the greatest signal-to-noise ratio in dB."""
     num_buckets: int = 20
     """Buckets of similar duration that batches are drawn from."""
     curriculum_seconds: tuple[float, ...] = ()
@@ -227,6 +233,7 @@ class Config:
             train_cuts=self.data.train_cuts.absolute(),
             dev_cuts=self.data.dev_cuts.absolute(),
             lang_dir=self.data.lang_dir.absolute(),
+            noise_cuts=self.data.noise_cuts.absolute() if self.data.noise_cuts else None,
         )
         return replace(self, exp_dir=self.exp_dir.absolute(), data=data)
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from lhotse import CutSet
-from lhotse.cut import Cut
+from lhotse.cut import Cut, MixedCut
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
@@ -29,6 +29,9 @@ from icefall_sampled.modeling.subsampling import subsampled_lengths
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.shar import DAMAGED, Shar, keep
 from icefall_sampled.tokens import TokenTable
+
+if TYPE_CHECKING:
+    from icefall_sampled.noise import Noise
 
 NUM_MEL_BINS = 80
 
@@ -177,16 +180,16 @@ def usable_cuts(
 
 
 class Utterances(Dataset[Batch]):
-    """Turns the small CutSet that a sampler gives into a `Batch`."""
+    """Turns the small CutSet that a sampler gives into a `Batch`, with noise where it is wanted."""
 
-    def __init__(self, tokens: TokenTable) -> None:
-        self.tokens = tokens
+    def __init__(self, tokens: TokenTable, noise: Noise | None = None) -> None:
+        self.tokens, self.noise = tokens, noise
         self._extractor: Any = None
 
     def __getitem__(self, cuts: CutSet) -> Batch:  # type: ignore[override]
         """Load features, or compute them from audio where the cut has none."""
         kept, features, rejected = [], [], []
-        for cut in cuts:
+        for cut in self.noise.mixed_into(cuts) if self.noise else cuts:
             try:
                 features.append(self._features(cut))
                 kept.append(cut)
@@ -207,7 +210,8 @@ class Utterances(Dataset[Batch]):
         )
 
     def _features(self, cut: Cut) -> Tensor:
-        if cut.has_features and getattr(cut.features, "storage_type", "") == "shar":
+        speech = cut.tracks[0].cut if isinstance(cut, MixedCut) else cut
+        if speech.has_features and getattr(speech.features, "storage_type", "") == "shar":
             raise ValueError(DAMAGED)
         array = cut.load_features() if cut.has_features else cut.compute_features(self._fbank())
         features = torch.from_numpy(np.array(array, dtype=np.float32))

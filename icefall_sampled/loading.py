@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from icefall_sampled.config import DataConfig
 from icefall_sampled.data import Batch, Utterances
+from icefall_sampled.noise import Noise, noise_of
 from icefall_sampled.shar import Shar, shar_of
 from icefall_sampled.tokens import TokenTable
 
@@ -84,7 +85,7 @@ def epoch_batches(
     Args:
         cuts: what `usable_cuts` chose.
         tokens: makes targets of texts.
-        config: batch duration, buckets, workers.
+        config: batch duration, buckets, workers, noise.
         seed: of the whole run, the same on every rank.
         epoch: counted from 0.
         skip: batches of this epoch that were trained on already.
@@ -98,12 +99,13 @@ def epoch_batches(
                 f"data.curriculum_seconds is {config.curriculum_seconds}, epoch {epoch} must "
                 f"have an utterance of at most {config.curriculum_seconds[epoch]} s"
             )
+    noise = noise_of(config, seed=seed, epoch=epoch)
     shar = shar_of(cuts)
     if shar is not None:
         batches = _shar_batches(
             shar, config, seed=seed, epoch=epoch, skip=skip, rank=rank, world_size=world_size
         )
-        return _loader(tokens, batches, num_workers=config.num_workers)
+        return _loader(tokens, batches, num_workers=config.num_workers, noise=noise)
     num_buckets = min(config.num_buckets, len(cuts) // 4)
     sampler = BucketingSampler(
         cuts,
@@ -117,7 +119,8 @@ def epoch_batches(
         world_size=world_size,
     )
     sampler.set_epoch(epoch)
-    return _loader(tokens, SkipFirst(sampler, skip), num_workers=config.num_workers)
+    batches = SkipFirst(sampler, skip)
+    return _loader(tokens, batches, num_workers=config.num_workers, noise=noise)
 
 
 def _no_longer_than(cuts: CutSet, seconds: float) -> CutSet:
@@ -216,11 +219,13 @@ class _SortedRuns:
             yield from _longest_first(run)
 
 
-def _loader(tokens: TokenTable, sampler: Any, *, num_workers: int) -> DataLoader[Batch]:
+def _loader(
+    tokens: TokenTable, sampler: Any, *, num_workers: int, noise: Noise | None = None
+) -> DataLoader[Batch]:
     # A worker forked from a process that holds a GPU context can hang.
     spawn = num_workers > 0 and torch.cuda.is_available()
     return DataLoader(
-        Utterances(tokens),
+        Utterances(tokens, noise),
         sampler=sampler,
         batch_size=None,
         num_workers=num_workers,

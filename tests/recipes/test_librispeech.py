@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pytest
 from lhotse import CutSet
-from lhotse.cut import MixedCut
 
+from icefall_sampled.config import DataConfig
 from icefall_sampled.data import is_speed_perturbed
 from icefall_sampled.decoding.program import DecodeConfig, decode
+from icefall_sampled.loading import epoch_batches
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.results import read_table
+from icefall_sampled.tokens import load_tokens
 from tests.replicas import librispeech, musan
 from tests.support.recipes import ROOT, environment, load, run
 
@@ -148,26 +150,35 @@ def test_a_small_model_learns_the_training_set_by_heart(prepared: Path) -> None:
     assert scores["train"].characters.percent < 5
 
 
-def test_hundred_hours_in_noise(prepared: Path) -> None:
-    """Up to the raw cuts: what follows is the same for all cuts."""
+def test_noise_beside_the_speech(prepared: Path) -> None:
+    """Features of MUSAN, nothing else is done again, and training reads speech with them."""
     musan.make(prepared)
     done = bash(
-        "prepare.sh", "--subset", "100", "--musan-dir", prepared / "musan", "--stop-stage", "2",
-        "--corpus-dir", prepared / "LibriSpeech", "--data-dir", prepared / "noisy",
+        "prepare.sh", *prepare_flags(prepared), "--musan-dir", prepared / "musan", "--stage", "1"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("done already") == 14  # and what the speech needs was not done again
+    noise = prepared / "data/fbank/librispeech_cuts_noise.jsonl.gz"
+    assert len(CutSet.from_file(noise)) == 18
+    config = DataConfig(noise_cuts=noise, noise_percent=100, num_workers=0)
+    tokens = load_tokens(prepared / "data/lang_bpe_60")
+    train = CutSet.from_cuts(cuts_of(prepared / "data", "train"))
+    batches = list(epoch_batches(train, tokens, config, seed=0, epoch=0))
+    assert sum(len(batch.ids) for batch in batches) == 3 * 48
+    assert not any(batch.rejected for batch in batches)
+
+
+def test_hundred_hours(prepared: Path) -> None:
+    """Up to the raw cuts: what follows is the same for all cuts."""
+    done = bash(
+        "prepare.sh", "--subset", "100", "--corpus-dir", prepared / "LibriSpeech",
+        "--data-dir", prepared / "hundred", "--stop-stage", "2",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    manifests = prepared / "noisy/manifests"
-    train = list(CutSet.from_file(manifests / "librispeech_cuts_raw_train.jsonl.gz"))
+    train = list(
+        CutSet.from_file(prepared / "hundred/manifests/librispeech_cuts_raw_train.jsonl.gz")
+    )
     assert len(train) == librispeech.part_sizes(60)["train-clean-100"]
-    noisy = [cut for cut in train if isinstance(cut, MixedCut)]
-    assert 0 < len(noisy) < len(train)
-    for cut in noisy:
-        speech = cut.tracks[0].cut
-        assert cut.duration == speech.duration
-        assert cut.id == cut.supervisions[0].id
-        assert abs(cut.load_audio() - speech.load_audio()).max() > 0
-    clean = CutSet.from_file(manifests / "librispeech_cuts_raw_test-other.jsonl.gz")
-    assert not any(isinstance(cut, MixedCut) for cut in clean)
 
 
 def remove_audio(corpus: Path) -> str:

@@ -21,10 +21,10 @@ from tests.support.tiny import changed, tiny_config
 
 
 def variant(corpus: Path, num_workers: int) -> Config:
-    """A run of about two epochs; both kinds of random choice that a config can add are on."""
+    """A run of about two epochs; every kind of random choice that a config can add is on."""
     return changed(
         tiny_config(corpus),
-        data={"num_workers": num_workers},
+        data={"num_workers": num_workers, "noise_cuts": corpus / "dev.jsonl.gz"},
         ctc={"intermediate_layers": (1,), "self_conditioning": True},
         loss={"ctc_only_steps": 3},
         optimizer={"accumulate": 1},

@@ -15,15 +15,15 @@ subset=full corpus_dir='' musan_dir='' vocab_size="500 600 2000" data_dir='' num
 
 help_text="Usage: prepare.sh [OPTION VALUE]...
 
-Stages: 0 download, 1 manifests, 2 cuts (and noise), 3 features, 4 BPE, 5 validation and statistics.
+Stages: 0 download, 1 manifests, 2 cuts, 3 features, 4 BPE, 5 validation and statistics.
 
   --subset full|100          train on all 960 hours, or on train-clean-100 (full)
   --corpus-dir DIR           a LibriSpeech that is there already: then nothing of it is fetched
-  --musan-dir DIR|download   mix noise, music and speech of MUSAN into half of the training
-                             utterances, from a copy that is there or from openslr.org (none)
+  --musan-dir DIR|download   also prepare MUSAN, from a copy that is there or from openslr.org, as
+                             noise for training: train.py VARIANT --data.noise-cuts
+                             data/fbank/librispeech_cuts_noise.jsonl.gz (none)
   --vocab-size \"N N\"         BPE vocabularies, blank and unknown included (500 600 2000)
-  --data-dir DIR             what is made here goes here (data; 100 hours: data_100; with noise:
-                             data_musan, data_100_musan)
+  --data-dir DIR             what is made here goes here (data; 100 hours: data_100)
 $(common_help)"
 parse_corpus_options "subset corpus_dir musan_dir vocab_size" "$@"
 
@@ -32,7 +32,7 @@ case $subset in
   100) train_parts="train-clean-100" default=data_100 ;;
   *) die "--subset is '$subset', it must be full or 100" ;;
 esac
-: "${data_dir:=$default${musan_dir:+_musan}}"
+: "${data_dir:=$default}"
 need_sizes vocab_size
 make_data_dir
 manifests=$data_dir/manifests
@@ -62,29 +62,31 @@ run_stage 1 manifests "$key" "${made[@]}" -- \
   "$python" local/librispeech_manifests.py "$corpus_dir" "$manifests" --parts "${parts[@]}" \
   --num-jobs "$num_jobs" --max-rejected-percent "$max_rejected_percent"
 
-noise=() # MUSAN's parts, where it is wanted
-if [[ -n $musan_dir ]]; then
-  noise=("$manifests"/musan_recordings_{music,speech,noise}.jsonl.gz)
-  musan_dir=$(realpath -m "$musan_dir")
-  run_stage 2 musan "$musan_dir" "${noise[@]}" -- lhotse prepare musan "$musan_dir" "$manifests"
-fi
-
-# cuts_stage SET PARTS [OPTION...] : the raw cuts of a set, from the manifests of its parts.
+# cuts_stage SET PARTS : the raw cuts of a set, from the manifests of its parts.
 cuts_stage() {
   local part recordings=() supervisions=()
   for part in $2; do
     recordings+=("$manifests/librispeech_recordings_$part.jsonl.gz")
     supervisions+=("$manifests/librispeech_supervisions_$part.jsonl.gz")
   done
-  run_stage 2 "cuts-$1" "${*:3} $(fingerprint "$root/local/make_cuts.py" \
-    "${recordings[@]}" "${supervisions[@]}" "${@:4}")" "$(raw "$1")" -- \
+  run_stage 2 "cuts-$1" "$(fingerprint "$root/local/make_cuts.py" \
+    "${recordings[@]}" "${supervisions[@]}")" "$(raw "$1")" -- \
     "$python" "$root/local/make_cuts.py" "$(raw "$1")" \
-    --recordings "${recordings[@]}" --supervisions "${supervisions[@]}" "${@:3}"
+    --recordings "${recordings[@]}" --supervisions "${supervisions[@]}"
 }
 
-cuts_stage train "$train_parts" ${noise:+--noise "${noise[@]}"}
+cuts_stage train "$train_parts"
 for set in $small_sets; do cuts_stage "$set" "$set"; done
 
-features_stage
+if [[ -n $musan_dir ]]; then
+  noise=("$manifests"/musan_recordings_{music,speech,noise}.jsonl.gz)
+  musan_dir=$(realpath -m "$musan_dir")
+  run_stage 2 musan "$musan_dir" "${noise[@]}" -- lhotse prepare musan "$musan_dir" "$manifests"
+  run_stage 2 cuts-noise "$(fingerprint "$root/local/make_cuts.py" "${noise[@]}")" \
+    "$(raw noise)" -- \
+    "$python" "$root/local/make_cuts.py" "$(raw noise)" --recordings "${noise[@]}"
+fi
+
+sets="$sets${musan_dir:+ noise}" features_stage
 bpe_stage "$vocab_size"
 validation_stage

@@ -11,8 +11,9 @@ losses of its row:
 
 The names of the rows are those of `rows` below, and in local/paper_table.json. `hundred_` in front
 of a name trains on train-clean-100 (`prepare.sh --subset 100`). On eight GPUs a step of the same
-speech is `--optimizer.accumulate 1 --data.max-duration-seconds 150`, and with the noise of MUSAN
-it is `--data.train-cuts data_musan/fbank/librispeech_cuts_train.jsonl.gz`.
+speech is `--optimizer.accumulate 1 --data.max-duration-seconds 150`. The noise of MUSAN in half of
+the utterances, at 10 to 20 dB and other noise in each epoch (`prepare.sh --musan-dir DIR`), is
+`--data.noise-cuts data/fbank/librispeech_cuts_noise.jsonl.gz`; the paper does without.
 The same command again continues an interrupted run.
 """
 
