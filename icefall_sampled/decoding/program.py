@@ -22,10 +22,12 @@ from tqdm import tqdm
 from icefall_sampled import scoring
 from icefall_sampled.config import Config
 from icefall_sampled.data import Batch, input_frames, read_cuts
+from icefall_sampled.decoding.config import DecodeConfig, results_folder, settings_of
 from icefall_sampled.decoding.fast_beam import check_fast_beam
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.jsonl import Decoded, Place, place_of, write_jsonl
-from icefall_sampled.decoding.search import SearchConfig, search
+from icefall_sampled.decoding.report import report_worst
+from icefall_sampled.decoding.search import search
 from icefall_sampled.files import replacing
 from icefall_sampled.loading import ordered_batches
 from icefall_sampled.model_files import load_averaged
@@ -33,43 +35,12 @@ from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.subsampling import min_input_frames
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.results import machine
-from icefall_sampled.scoring import ErrorCounts, Result
+from icefall_sampled.scoring import ErrorCounts
 from icefall_sampled.shar import keep
 from icefall_sampled.tokens import TokenTable
 from icefall_sampled.training.distributed import World, world
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecodeConfig(SearchConfig):
-    """How to decode; what the model is comes from its checkpoint."""
-
-    exp_dir: Path = Path("exp")
-    """Folder of the training run; results go into it."""
-    sets: tuple[str, ...] = ()
-    """Test sets to decode; none means all of the recipe's."""
-    avg: int = 5
-    """How many of the latest checkpoints to average; 0 takes the best on dev."""
-    max_duration_seconds: float = 200.0
-    """Speech in one batch."""
-    lang_dir: Path | None = None
-    """Token table; by default that of training. It must be the same table."""
-    num_workers: int = 0
-    """Processes that load batches."""
-    max_rejected_percent: float = 1.0
-    """Stop when a larger share of a test set than this cannot be read."""
-
-    def _rules(self) -> list[tuple[str, object, bool, str]]:
-        return [
-            *super()._rules(),
-            ("avg", self.avg, self.avg >= 0, "at least 0"),
-            ("max_duration_seconds", self.max_duration_seconds, self.max_duration_seconds > 0,
-             "positive"),
-            ("num_workers", self.num_workers, self.num_workers >= 0, "at least 0"),
-            ("max_rejected_percent", self.max_rejected_percent,
-             0 <= self.max_rejected_percent <= 100, "from 0 to 100"),
-        ]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +63,7 @@ def decode(
 
     hyps-*.jsonl holds n-best lists, times and confidence (see `decoding.jsonl`), and scores-*.json
     the scores, from which tables of results are written; those of sets that were decoded earlier
-    stay there.
+    stay there. With `report`, report-*/index.html shows the utterances with the most errors.
 
     Args:
         config: how.
@@ -122,11 +93,11 @@ def decode(
             check_fast_beam(model)
         scores = {}
         for name, cuts in chosen.items():
-            score = _decode_set(config, name, cuts, model, tokens, here)
+            score = _decode_set(config, name, cuts, model, tokens, here, manifest=sets[name])
             if score is not None:
                 scores[name] = score
     if here.is_main:
-        _add_scores(_folder(config) / f"scores-{settings_of(config)}.json", scores)
+        _add_scores(results_folder(config) / f"scores-{settings_of(config)}.json", scores)
     return scores
 
 
@@ -157,6 +128,8 @@ def _decode_set(
     model: Transducer,
     tokens: TokenTable,
     here: World,
+    *,
+    manifest: Path,
 ) -> SetScore | None:
     """Decode this process's share; the first process scores all of it and writes the files."""
     rejects = Rejects(len(cuts), limit_percent=config.max_rejected_percent)
@@ -183,14 +156,11 @@ def _decode_set(
     if not here.is_main:
         return None
     decoded = [utterance for share in shares for utterance in share]
-    write_jsonl(
-        _folder(config) / f"hyps-{name}-{settings_of(config)}.jsonl",
-        decoded,
-        places,
-        tokens,
-        frame_seconds=model.frame_seconds,
+    words, characters = _write(
+        config, name, decoded, places, tokens, frame_seconds=model.frame_seconds
     )
-    words, characters = _write(config, name, [utterance.result(tokens) for utterance in decoded])
+    if config.report:
+        _report(config, name, decoded, usable, model, tokens, manifest)
     return SetScore(words=words, characters=characters, real_time_factor=busy / max(speech, 1e-9))
 
 
@@ -248,37 +218,26 @@ def decode_batch(config: DecodeConfig, model: Transducer, batch: Batch) -> list[
     return search(model, encoded, config)
 
 
-def settings_of(config: DecodeConfig) -> str:
-    """The part of file names that tells decoding runs of one model apart."""
-    usual = SearchConfig()
-    parts = [config.method, f"avg-{config.avg}" if config.avg else "best"]
-    if config.method != "greedy":
-        parts.append(f"beam-{config.beam}")
-        if config.max_gap != usual.max_gap:
-            parts.append(f"gap-{config.max_gap:g}")
-        if not config.length_norm:
-            parts.append("no-length-norm")
-    if config.ctc_top_k:
-        parts.append(f"ctc-top-{config.ctc_top_k}")
-    if config.blank_skip < 1:
-        parts.append(f"blank-skip-{config.blank_skip:g}")
-    if config.max_symbols != usual.max_symbols:
-        parts.append(f"max-symbols-{config.max_symbols}")
-    return "-".join(parts)
-
-
-def _folder(config: DecodeConfig) -> Path:
-    """Where the results go."""
-    return config.exp_dir / config.method
-
-
 def _write(
-    config: DecodeConfig, name: str, results: list[Result]
+    config: DecodeConfig,
+    name: str,
+    decoded: list[Decoded],
+    places: dict[str, Place],
+    tokens: TokenTable,
+    *,
+    frame_seconds: float,
 ) -> tuple[ErrorCounts, ErrorCounts]:
     """Write the files of one set; give the word and character errors."""
-    settings = settings_of(config)
-    folder = _folder(config)
+    settings, folder = settings_of(config), results_folder(config)
     folder.mkdir(parents=True, exist_ok=True)
+    write_jsonl(
+        folder / f"hyps-{name}-{settings}.jsonl",
+        decoded,
+        places,
+        tokens,
+        frame_seconds=frame_seconds,
+    )
+    results = [utterance.result(tokens) for utterance in decoded]
     scoring.write_recogs(folder / f"recogs-{name}-{settings}.txt", results)
     words = scoring.write_errs(folder / f"errs-{name}-{settings}.txt", results, name=name)
     characters = scoring.write_errs(
@@ -297,3 +256,27 @@ def _write(
         name, settings, words.percent, words.reference, characters.percent,
     )  # fmt: skip
     return words, characters
+
+
+def _report(
+    config: DecodeConfig,
+    name: str,
+    decoded: list[Decoded],
+    cuts: CutSet,
+    model: Transducer,
+    tokens: TokenTable,
+    manifest: Path,
+) -> None:
+    """Show the worst utterances of one set on a page."""
+    settings = settings_of(config)
+    report_worst(
+        results_folder(config) / f"report-{name}-{settings}",
+        config.report,
+        decoded,
+        cuts,
+        model,
+        tokens,
+        title=f"{name}, {settings}",
+        manifest=manifest,
+        max_duration_seconds=config.max_duration_seconds,
+    )

@@ -114,6 +114,24 @@ def test_json_lines_hold_what_the_other_files_hold(corpus: Path, settings: Decod
         assert 0 < row["confidence"] <= 1
 
 
+def test_a_report_shows_the_worst(corpus: Path, settings: DecodeConfig) -> None:
+    sets = {"dev": corpus / "dev.jsonl.gz"}
+    decode(replace(settings, report=2), sets)
+    recogs = recogs_of(settings.exp_dir / "greedy/recogs-dev-greedy-avg-2.txt")
+    errors = {
+        name: kaldialign.edit_distance(*(list("".join(words)) for words in row.values()))["total"]
+        for name, row in recogs.items()
+    }
+    worst = sorted(errors, key=lambda name: (-errors[name], name))
+    folder = settings.exp_dir / "greedy/report-dev-greedy-avg-2"
+    page = (folder / "index.html").read_text()
+    assert [name in page for name in worst] == [True, True] + [False] * (len(worst) - 2)
+    assert sorted(path.name for path in (folder / "media").iterdir()) == ["1.png", "2.png"]
+    for name, total in errors.items():
+        if name in page:
+            assert f'">{name}</a></th><td data-value="{total}">' in page
+
+
 def test_batches_of_any_size_decode_alike(corpus: Path, settings: DecodeConfig) -> None:
     path = settings.exp_dir / "greedy/recogs-dev-greedy-avg-2.txt"
     texts = []
@@ -168,6 +186,7 @@ def test_what_cannot_be_decoded_is_one_sentence(
         (replace(settings, lang_dir=tmp_path / "no"), sets, "lang_dir is .*no, it must be"),
         (replace(settings, ctc_top_k=-1), sets, "ctc_top_k is -1, it must be 0 or"),
         (replace(settings, avg=-1), sets, "avg is -1, it must be at least 0"),
+        (replace(settings, report=-1), sets, "report is -1, it must be 0 or a number of"),
         (replace(settings, max_symbols=0), sets, "max_symbols is 0, it must be at least 1"),
         (replace(settings, max_duration_seconds=0), sets, "max_duration_seconds is 0, it must be"),
         (replace(settings, num_workers=-1), sets, "num_workers is -1, it must be at least 0"),

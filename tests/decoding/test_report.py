@@ -12,16 +12,19 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from lhotse import CutSet
+from lhotse import CutSet, MonoCut
 from matplotlib.image import imread
 
 import local.to_shar as to_shar
 from icefall_sampled.data import read_cuts
+from icefall_sampled.decoding.ctc_alignment import align_ctc
+from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.jsonl import Decoded
 from icefall_sampled.decoding.report import Entry, entries, report_worst, worst, write_report
 from icefall_sampled.decoding.search import SearchConfig, search
-from icefall_sampled.modeling import Encoded, Transducer
+from icefall_sampled.modeling import Transducer
 from icefall_sampled.scoring import Result
-from icefall_sampled.tokens import CharTokens, load_tokens
+from icefall_sampled.tokens import TokenTable, load_tokens
 from tests.support.corpus import VOCAB_SIZE, write_cuts, write_tokens
 from tests.support.reports import HOSTILE, QUOTES, cuts_with_audio, known_entries, without_audio
 from tests.support.tiny import changed, tiny_config, tiny_model
@@ -132,12 +135,14 @@ def test_a_failed_report_leaves_no_page(tmp_path: Path) -> None:
 
 
 def test_the_worst_have_the_most_errors(tmp_path: Path) -> None:
-    tokens = CharTokens(write_tokens(tmp_path, "abc") / "tokens.txt")
-    texts = {"x": ("a b", "a b"), "y": ("a b", "a"), "z": ("abc", "cba"), "u": ("a b", "b b")}
-    results = [Result(id=i, reference=r.split(), hypothesis=h.split())
-               for i, (r, h) in texts.items()]  # fmt: skip
-    assert worst(results, 9, tokens) == ["z", "u", "y", "x"]
-    assert worst(results, 2, tokens) == ["z", "u"]
+    tokens = load_tokens(write_tokens(tmp_path, "abc"))
+    texts = {"x": ("a b", "ab"), "y": ("a b", "a"), "z": ("abc", "cba"), "u": ("a b", "bb")}
+    decoded = [
+        Decoded(id=i, text=said, nbest=[Hypothesis(tokens=tokens.encode(heard))])
+        for i, (said, heard) in texts.items()
+    ]
+    assert [u.id for u in worst(decoded, 9, tokens)] == ["z", "u", "y", "x"]
+    assert [u.id for u in worst(decoded, 2, tokens)] == ["z", "u"]
 
 
 @pytest.fixture(scope="module")
@@ -148,39 +153,45 @@ def model() -> Transducer:
     return made
 
 
+@torch.no_grad()
+def decode(model: Transducer, cuts: list[MonoCut], tokens: TokenTable) -> list[Decoded]:
+    """One by one."""
+    decoded = []
+    for cut in cuts:
+        features = torch.from_numpy(cut.load_features())[None]
+        encoded = model.encode(features, torch.tensor([features.shape[1]]))
+        nbest = search(model, encoded, SearchConfig())[0]
+        decoded.append(Decoded(id=cut.id, text=cut.supervisions[0].text, nbest=nbest))
+    return decoded
+
+
 def test_entries_are_what_the_model_says(model: Transducer, tmp_path: Path) -> None:
     cuts = cuts_with_audio(tmp_path, 5)
     tokens = load_tokens(write_tokens(tmp_path / "lang"))
-    config = SearchConfig(ctc_top_k=8)
-    calls = []
-
-    def decode(encoded: Encoded) -> list:
-        found = search(model, encoded, config)
-        calls.append((encoded, found))
-        return found
-
     chosen = {cut.id: cut for cut in cuts[1:4]}
+    decoded = {u.id: u for u in decode(model, cuts[1:4], tokens)}
     found = list(
-        entries(chosen, CutSet.from_cuts(cuts), model, tokens, decode=decode,
-                max_duration_seconds=1.2)
-    )  # fmt: skip
-    assert {e.result.id for e in found} == set(chosen)
-    assert len(calls) > 1
-    said = [(encoded, row, best[0]) for encoded, nbest in calls for row, best in enumerate(nbest)]
+        entries(decoded.values(), CutSet.from_cuts(cuts), model, tokens, max_duration_seconds=1.2)
+    )
+    assert sorted(e.result.id for e in found) == sorted(chosen)
     assert sum(len(e.emitted) for e in found) > 5
-    for e, (encoded, row, best) in zip(found, said, strict=True):
-        cut = chosen[e.result.id]
+    for e in found:
+        cut, best = chosen[e.result.id], decoded[e.result.id].nbest[0]
         assert "".join(mark.text for mark in e.emitted) == tokens.decode(best.tokens)
         assert [m.start_seconds for m in e.emitted] == [0.04 * frame for frame in best.frames]
         assert e.confidence == best.confidence
         assert e.result.hypothesis == list(tokens.decode(best.tokens))
-        text = cut.supervisions[0].text
-        assert "".join(e.result.reference) == text.replace(" ", "")
-        assert "".join(mark.text for mark in e.aligned) == text.replace(" ", "")
-        frames = int(encoded.lengths[row])
-        times = [t for m in e.aligned for t in (m.start_seconds, m.end_seconds)]
-        assert times == sorted(times) and times[-1] <= 0.04 * frames + 1e-9
-        np.testing.assert_array_equal(e.features, cut.load_features())
+        text = cut.supervisions[0].text.replace(" ", "")
+        assert e.result.reference == list(text)
+        features = torch.from_numpy(cut.load_features())
+        with torch.no_grad():
+            encoded = model.encode(features[None], torch.tensor([len(features)]))
+            spans = align_ctc(model.ctc_log_probs(encoded)[0], tokens.encode(text))
+        assert [(m.text, m.start_seconds, m.end_seconds) for m in e.aligned] == [
+            (letter, 0.04 * span.first, 0.04 * (span.last + 1))
+            for letter, span in zip(text, spans, strict=True)
+        ]
+        np.testing.assert_array_equal(e.features, features)
         assert e.audio is not None
         assert (len(e.audio), e.sampling_rate) == (round(16000 * cut.duration), 16000)
         assert e.seconds == pytest.approx(cut.duration)
@@ -194,13 +205,12 @@ def test_audio_comes_from_the_manifest_that_was_prepared_from(
     manifest = write_cuts(tmp_path / "fbank/c_cuts_dev.jsonl.gz", list(without_audio(cuts)))
     shards = tmp_path / "shar/fbank/c_cuts_dev.jsonl.gz"
     to_shar.main(manifest, shards, shard_size=2, lossless=True)
-    ids = [cut.id for cut in cuts]
+    decoded = decode(model, cuts, tokens)
 
     def notes(path: Path) -> list[str]:
-        found = list(entries(
-            ids, read_cuts(path, argument="set"), model, tokens,
-            decode=lambda e: search(model, e, SearchConfig()), manifest=path,
-        ))  # fmt: skip
+        found = list(
+            entries(decoded, read_cuts(path, argument="set"), model, tokens, manifest=path)
+        )
         assert len(found) == 3
         assert all((e.audio is None) == bool(e.audio_note) for e in found)
         return sorted(e.audio_note.partition(":")[0] for e in found)
@@ -210,7 +220,7 @@ def test_audio_comes_from_the_manifest_that_was_prepared_from(
     assert notes(manifest) == [""] * 3
     write_cuts(tmp_path / "shar/manifests/c_cuts_raw_dev.jsonl.gz", cuts)
     assert notes(shards) == [""] * 3
-    (tmp_path / f"audio/{ids[1]}.wav").unlink()
+    (tmp_path / f"audio/{cuts[1].id}.wav").unlink()
     assert notes(manifest) == ["", "", "unreadable"]
 
 
@@ -219,12 +229,11 @@ def test_why_nothing_is_aligned_is_said(model: Transducer, tmp_path: Path) -> No
     cuts[0].supervisions[0].text = "a" * 400
     tokens = load_tokens(write_tokens(tmp_path / "lang"))
     headless = tiny_model(changed(tiny_config(), ctc={"joint_weight": 0.0}), vocab_size=VOCAB_SIZE)
-    results = [Result(id=cut.id, reference=["a"], hypothesis=[]) for cut in cuts]
+    decoded = [Decoded(id=cut.id, text="a", nbest=[Hypothesis()]) for cut in cuts]
     for which, message in ((model, "799 encoder frames needed"), (headless, "has no CTC head")):
         path = report_worst(
-            tmp_path / "report", 2, results, CutSet.from_cuts(cuts), which, tokens,
-            decode=lambda e, m=which: search(m, e, SearchConfig()), title="dev",
-        )  # fmt: skip
+            tmp_path / "report", 2, decoded, CutSet.from_cuts(cuts), which, tokens, title="dev"
+        )
         text = path.read_text(encoding="utf-8")
         assert message in text
         assert "2 of 2 utterances" in text and "100.00 % of 2 characters" in text

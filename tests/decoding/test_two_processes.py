@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -70,14 +72,15 @@ def decoded(
     done = run(
         *(*launcher, ASTERISK / "decode.py", "--exp-dir", folder / "exp"),
         *("--data-dir", folder / data, "--max-rejected-percent", "6", "--ctc-top-k", "10"),
-        *("--max-duration-seconds", "2"),
+        *("--max-duration-seconds", "2", "--report", "3"),
     )
     assert done.returncode == 0, done.stderr[-3000:]
     if data == "data":
         assert done.stderr.count("left out test-announce-004: ") == 1
-    texts = {path.name: path.read_text() for path in results.iterdir()}
-    for path in results.iterdir():
-        path.unlink()
+    texts = {path.name: path.read_text() for path in results.iterdir() if path.is_file()}
+    for page in results.glob("report-*/index.html"):
+        texts[page.parent.name] = " ".join(re.findall("<h2.*</h2>", page.read_text()))
+    shutil.rmtree(results)
     name = "scores-greedy-avg-1-ctc-top-10.json"
     scores = json.loads(texts[name])
     for score in scores.values():
@@ -90,7 +93,8 @@ def decoded(
 
 def test_two_processes_write_the_files_of_one(trained: Path) -> None:
     one, figures, printed = decoded(trained, "data")
-    assert len(one) == 3 * 5 + 1
+    assert len(one) == 3 * 6 + 1
+    assert one["report-test-announce-greedy-avg-1-ctc-top-10"].count(">test-announce-0") == 3
     assert len(figures) == 3
     assert len(figures["hyps-test-announce-greedy-avg-1-ctc-top-10.jsonl"].numbers) > 19
     assert len(printed) == 3

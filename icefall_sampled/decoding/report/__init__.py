@@ -1,7 +1,7 @@
 """A page for each test set, in which one hears, sees and reads the worst utterances.
 
-`entries` decodes and aligns the chosen utterances, `write_report` makes the page of them, which
-needs nothing but its own folder: no network and no server; `report_worst` is both together.
+`entries` gathers what is shown of the chosen utterances, `write_report` makes the page of them,
+which needs nothing but its own folder: no network and no server; `report_worst` is both together.
 """
 
 from icefall_sampled.decoding.report.entries import Entry, Mark, entries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,17 +17,12 @@ from torch import Tensor
 from icefall_sampled.data import read_cuts
 from icefall_sampled.decoding.ctc_alignment import align_ctc
 from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.jsonl import Decoded
 from icefall_sampled.loading import ordered_batches
-from icefall_sampled.modeling import Encoded, Transducer
+from icefall_sampled.modeling import Transducer
 from icefall_sampled.scoring import Result, count_errors
 from icefall_sampled.shar import keep, shar_of
 from icefall_sampled.tokens import CharTokens, TokenTable
-
-WORD_START = "▁"  # what sentencepiece marks the first piece of a word with
-
-
-Decode = Callable[[Encoded], list[list[Hypothesis]]]
-"""The search: n-best lists of what the encoder gave for a batch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,23 +79,21 @@ def in_units(result: Result, tokens: TokenTable) -> Result:
 
 @torch.no_grad()
 def entries(
-    ids: Collection[str],
+    decoded: Collection[Decoded],
     cuts: CutSet,
     model: Transducer,
     tokens: TokenTable,
     *,
-    decode: Decode,
     manifest: Path | None = None,
     max_duration_seconds: float = 200.0,
 ) -> Iterator[Entry]:
-    """Decode some utterances, and keep all that is shown of them.
+    """Go through some utterances once more, for what need not be kept of all that are decoded.
 
     Args:
-        ids: the utterances.
+        decoded: the utterances.
         cuts: the test set, with these among others.
         model: in eval mode.
         tokens: its vocabulary.
-        decode: the search.
         manifest: the file that the cuts were read from: where features were stored of mixed or
             sharded cuts, their audio is found through the manifest that prepare.sh made before.
         max_duration_seconds: speech in one batch.
@@ -108,9 +101,9 @@ def entries(
     Yields:
         An entry for each utterance that can be read, the longest first.
     """
-    wanted = set(ids)
+    wanted = {utterance.id: utterance for utterance in decoded}
     chosen = keep(cuts, lambda cut: cut.id in wanted)
-    with_audio = find_audio(wanted, chosen, manifest)
+    with_audio = find_audio(wanted.keys(), chosen, manifest)
     device = next(model.parameters()).device
     for batch in ordered_batches(chosen, tokens, max_duration_seconds=max_duration_seconds):
         if not batch.ids:
@@ -118,28 +111,31 @@ def entries(
         on_device = batch.to(device)
         encoded = model.encode(on_device.features, on_device.lengths)
         log_probs = None if model.ctc is None else model.ctc_log_probs(encoded)
-        for row, best in enumerate(decode(encoded)):
+        for row, utterance_id in enumerate(batch.ids):
+            utterance = wanted[utterance_id]
+            best = utterance.nbest[0]
             own = None if log_probs is None else log_probs[row, : int(encoded.lengths[row])]
             labels = batch.targets[row, : int(batch.target_lengths[row])].tolist()
             aligned, aligned_note = _aligned(own, labels, tokens, model.frame_seconds)
-            audio, sampling_rate, audio_note = _load(with_audio.get(batch.ids[row]))
-            heard = tokens.decode(best[0].tokens).split()
-            result = Result(id=batch.ids[row], reference=batch.texts[row].split(), hypothesis=heard)
+            audio, sampling_rate, audio_note = _load(with_audio.get(utterance_id))
             yield Entry(
-                result=in_units(result, tokens),
-                confidence=best[0].confidence,
+                result=in_units(utterance.result(tokens), tokens),
+                confidence=best.confidence,
                 features=batch.features[row, : int(batch.lengths[row])].numpy(),
-                emitted=_emitted(best[0], tokens, model.frame_seconds),
-                aligned=aligned, aligned_note=aligned_note,
-                audio=audio, sampling_rate=sampling_rate, audio_note=audio_note,
-            )  # fmt: skip
+                emitted=_emitted(best, tokens, model.frame_seconds),
+                aligned=aligned,
+                aligned_note=aligned_note,
+                audio=audio,
+                sampling_rate=sampling_rate,
+                audio_note=audio_note,
+            )
 
 
 def _emitted(found: Hypothesis, tokens: TokenTable, frame_seconds: float) -> list[Mark]:
     """The labels of a hypothesis where they were emitted."""
     return [
         Mark(
-            text=piece(tokens, token),
+            text=tokens.piece(token),
             start_seconds=frame * frame_seconds,
             end_seconds=(frame + 1) * frame_seconds,
             probability=math.exp(log_prob),
@@ -162,7 +158,7 @@ def _aligned(
         return [], str(error)
     marks = [
         Mark(
-            text=piece(tokens, label),
+            text=tokens.piece(label),
             start_seconds=span.first * frame_seconds,
             end_seconds=(span.last + 1) * frame_seconds,
             probability=float(log_probs[span.first : span.last + 1, label].max().exp()),
@@ -170,14 +166,6 @@ def _aligned(
         for label, span in zip(labels, spans, strict=True)
     ]
     return marks, ""
-
-
-def piece(tokens: TokenTable, token: int) -> str:
-    """A token's own text, with a mark where it begins a word."""
-    text = tokens.decode([token])
-    # Tables that know of words put a space before the second of two, and nothing before the first.
-    begins_word = tokens.decode([token, token]).startswith(f"{text} ")
-    return WORD_START + text if begins_word else text
 
 
 def find_audio(wanted: Collection[str], cuts: CutSet, manifest: Path | None) -> dict[str, Cut]:

@@ -134,7 +134,7 @@ def _row(number: int, entry: Entry) -> str:
     numbers = (
         (str(counts.total), str(counts.total)),
         ("Infinity", "∞") if infinite else (f"{counts.percent:.4f}", f"{counts.percent:.0f} %"),
-        (f"{entry.confidence:.6f}", f"{entry.confidence:.2f}"),
+        (f"{entry.confidence:.4f}", f"{entry.confidence:.2f}"),
         (f"{entry.seconds:.3f}", f"{entry.seconds:.2f}"),
     )
     name = escape(entry.result.id)

@@ -7,48 +7,47 @@ from pathlib import Path
 
 from lhotse import CutSet
 
-from icefall_sampled.decoding.report.entries import Decode, entries, errors_of, in_units
+from icefall_sampled.decoding.jsonl import Decoded
+from icefall_sampled.decoding.report.entries import entries, errors_of, in_units
 from icefall_sampled.decoding.report.page import write_report
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.scoring import Result, score
+from icefall_sampled.scoring import score
 from icefall_sampled.tokens import CharTokens, TokenTable
 
 
-def worst(results: Sequence[Result], count: int, tokens: TokenTable) -> list[str]:
-    """Ids of the utterances with the most errors, the worst first; equals by id.
+def worst(decoded: Sequence[Decoded], count: int, tokens: TokenTable) -> list[Decoded]:
+    """The utterances with the most errors, the worst first; equals by id.
 
     Errors are those in words, or in characters where the token table holds characters.
     """
-    counted = sorted((-errors_of(in_units(result, tokens)), result.id) for result in results)
-    return [utterance_id for _, utterance_id in counted[:count]]
+
+    def rank(utterance: Decoded) -> tuple[int, str]:
+        return -errors_of(in_units(utterance.result(tokens), tokens)), utterance.id
+
+    return sorted(decoded, key=rank)[:count]
 
 
 def report_worst(
     folder: Path,
     count: int,
-    results: Sequence[Result],
+    decoded: Sequence[Decoded],
     cuts: CutSet,
     model: Transducer,
     tokens: TokenTable,
     *,
-    decode: Decode,
     title: str,
     manifest: Path | None = None,
     max_duration_seconds: float = 200.0,
 ) -> Path:
     """Write the report of a test set that was decoded.
 
-    The chosen utterances are decoded once more, so that of all the others nothing but their
-    results has to be kept, or sent from one process to another.
-
     Args:
         folder: of this report alone.
         count: how many utterances to show, the worst.
-        results: of the whole set, in words.
+        decoded: all of the set.
         cuts: the set.
-        model: as it decoded, in eval mode.
+        model: in eval mode.
         tokens: its vocabulary.
-        decode: the search, as it was.
         title: of the page.
         manifest: see `entries`.
         max_duration_seconds: speech in one batch.
@@ -56,15 +55,14 @@ def report_worst(
     Returns:
         The path of the page.
     """
-    ids = worst(results, count, tokens)
+    chosen = worst(decoded, count, tokens)
     shown = entries(
-        ids, cuts, model, tokens,
-        decode=decode, manifest=manifest, max_duration_seconds=max_duration_seconds,
-    )  # fmt: skip
+        chosen, cuts, model, tokens, manifest=manifest, max_duration_seconds=max_duration_seconds
+    )
     unit = "character" if isinstance(tokens, CharTokens) else "word"
-    errors = score(in_units(result, tokens) for result in results)
+    errors = score(in_units(utterance.result(tokens), tokens) for utterance in decoded)
     summary = (
-        f"{len(ids)} of {len(results)} utterances: those with the most errors. "
+        f"{len(chosen)} of {len(decoded)} utterances: those with the most errors. "
         f"In all of them, {errors.percent:.2f} % of {errors.reference} {unit}s."
     )
     return write_report(folder, shown, title=title, summary=summary, unit=unit)

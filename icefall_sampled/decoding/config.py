@@ -1,0 +1,67 @@
+"""What the decoding program is told, and the names of what it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from icefall_sampled.decoding.search import SearchConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeConfig(SearchConfig):
+    """How to decode; what the model is comes from its checkpoint."""
+
+    exp_dir: Path = Path("exp")
+    """Folder of the training run; results go into it."""
+    sets: tuple[str, ...] = ()
+    """Test sets to decode; none means all of the recipe's."""
+    avg: int = 5
+    """How many of the latest checkpoints to average; 0 takes the best on dev."""
+    max_duration_seconds: float = 200.0
+    """Speech in one batch."""
+    lang_dir: Path | None = None
+    """Token table; by default that of training. It must be the same table."""
+    num_workers: int = 0
+    """Processes that load batches."""
+    max_rejected_percent: float = 1.0
+    """Stop when a larger share of a test set than this cannot be read."""
+    report: int = 0
+    """Utterances of each set, those with the most errors, to be shown on a page to be opened in a
+    browser; 0 writes none."""
+
+    def _rules(self) -> list[tuple[str, object, bool, str]]:
+        return [
+            *super()._rules(),
+            ("avg", self.avg, self.avg >= 0, "at least 0"),
+            ("max_duration_seconds", self.max_duration_seconds, self.max_duration_seconds > 0,
+             "positive"),
+            ("num_workers", self.num_workers, self.num_workers >= 0, "at least 0"),
+            ("max_rejected_percent", self.max_rejected_percent,
+             0 <= self.max_rejected_percent <= 100, "from 0 to 100"),
+            ("report", self.report, self.report >= 0, "0 or a number of utterances"),
+        ]  # fmt: skip
+
+
+def settings_of(config: DecodeConfig) -> str:
+    """The part of file names that tells decoding runs of one model apart."""
+    usual = SearchConfig()
+    parts = [config.method, f"avg-{config.avg}" if config.avg else "best"]
+    if config.method != "greedy":
+        parts.append(f"beam-{config.beam}")
+        if config.max_gap != usual.max_gap:
+            parts.append(f"gap-{config.max_gap:g}")
+        if not config.length_norm:
+            parts.append("no-length-norm")
+    if config.ctc_top_k:
+        parts.append(f"ctc-top-{config.ctc_top_k}")
+    if config.blank_skip < 1:
+        parts.append(f"blank-skip-{config.blank_skip:g}")
+    if config.max_symbols != usual.max_symbols:
+        parts.append(f"max-symbols-{config.max_symbols}")
+    return "-".join(parts)
+
+
+def results_folder(config: DecodeConfig) -> Path:
+    """Where the results go."""
+    return config.exp_dir / config.method
