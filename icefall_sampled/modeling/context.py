@@ -69,6 +69,25 @@ def widest_context(config: EncoderConfig) -> Context:
     return Context(chunk_frames=chunk, left_context_frames=config.left_context_frames)
 
 
+def chosen_context(
+    config: EncoderConfig, chunk_frames: int | None, left_context_frames: int | None
+) -> Context:
+    """What a user asks for; None takes what the encoder was trained with.
+
+    Raises:
+        ValueError: where it is no context, or this encoder cannot be run by chunks.
+    """
+    trained = widest_context(config)
+    context = Context(
+        chunk_frames=trained.chunk_frames if chunk_frames is None else chunk_frames,
+        left_context_frames=(
+            trained.left_context_frames if left_context_frames is None else left_context_frames
+        ),
+    )
+    check_context(config, context)
+    return context
+
+
 def check_context(config: EncoderConfig, context: Context) -> None:
     """Raise ValueError where this encoder cannot be run by chunks."""
     if context.chunk_frames and not config.causal:
