@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from lhotse import CutSet, MonoCut
+from lhotse import CutSet
 from matplotlib.image import imread
 
 import local.to_shar as to_shar
@@ -21,12 +21,18 @@ from icefall_sampled.decoding.ctc_alignment import align_ctc
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.jsonl import Decoded
 from icefall_sampled.decoding.report import Entry, entries, report_worst, worst, write_report
-from icefall_sampled.decoding.search import SearchConfig, search
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.scoring import Result
-from icefall_sampled.tokens import TokenTable, load_tokens
+from icefall_sampled.tokens import load_tokens
 from tests.support.corpus import VOCAB_SIZE, write_cuts, write_tokens
-from tests.support.reports import HOSTILE, QUOTES, cuts_with_audio, known_entries, without_audio
+from tests.support.reports import (
+    HOSTILE,
+    QUOTES,
+    cuts_with_audio,
+    decode_all,
+    known_entries,
+    without_audio,
+)
 from tests.support.tiny import changed, tiny_config, tiny_model
 
 
@@ -153,23 +159,11 @@ def model() -> Transducer:
     return made
 
 
-@torch.no_grad()
-def decode(model: Transducer, cuts: list[MonoCut], tokens: TokenTable) -> list[Decoded]:
-    """One by one."""
-    decoded = []
-    for cut in cuts:
-        features = torch.from_numpy(cut.load_features())[None]
-        encoded = model.encode(features, torch.tensor([features.shape[1]]))
-        nbest = search(model, encoded, SearchConfig())[0]
-        decoded.append(Decoded(id=cut.id, text=cut.supervisions[0].text, nbest=nbest))
-    return decoded
-
-
 def test_entries_are_what_the_model_says(model: Transducer, tmp_path: Path) -> None:
     cuts = cuts_with_audio(tmp_path, 5)
     tokens = load_tokens(write_tokens(tmp_path / "lang"))
     chosen = {cut.id: cut for cut in cuts[1:4]}
-    decoded = {u.id: u for u in decode(model, cuts[1:4], tokens)}
+    decoded = {u.id: u for u in decode_all(model, cuts[1:4], tokens)}
     found = list(
         entries(decoded.values(), CutSet.from_cuts(cuts), model, tokens, max_duration_seconds=1.2)
     )
@@ -205,7 +199,7 @@ def test_audio_comes_from_the_manifest_that_was_prepared_from(
     manifest = write_cuts(tmp_path / "fbank/c_cuts_dev.jsonl.gz", list(without_audio(cuts)))
     shards = tmp_path / "shar/fbank/c_cuts_dev.jsonl.gz"
     to_shar.main(manifest, shards, shard_size=2, lossless=True)
-    decoded = decode(model, cuts, tokens)
+    decoded = decode_all(model, cuts, tokens)
 
     def notes(path: Path) -> list[str]:
         found = list(

@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from lhotse import CutSet
 from matplotlib.image import imread
 from selenium.webdriver import ActionChains, Chrome
 from selenium.webdriver.remote.webelement import WebElement
 
-from icefall_sampled.decoding.report import write_report
+from icefall_sampled.decoding.report import report_worst, write_report
+from icefall_sampled.tokens import load_tokens
 from tests.support.browser import browser, needs_browser, until
-from tests.support.reports import HOSTILE, QUOTES, known_entries
+from tests.support.corpus import VOCAB_SIZE, write_tokens
+from tests.support.reports import HOSTILE, QUOTES, cuts_with_audio, decode_all, known_entries
+from tests.support.tiny import tiny_model
 
 pytestmark = needs_browser
 
@@ -43,6 +48,36 @@ def report(chromium: Chrome, page: Path) -> Iterator[Chrome]:
     yield chromium
     assert chromium.get_log("browser") == []
     assert chromium.execute_script("return window.hurt") is None
+
+
+def test_what_a_model_heard_lies_where_it_heard_it(chromium: Chrome, tmp_path: Path) -> None:
+    """From the audio and features of files to pixels, with a real (if untrained) model."""
+    model = tiny_model(vocab_size=VOCAB_SIZE, scale=3.0)
+    with torch.no_grad():
+        model.joiner.output.bias[0] -= 2.0
+    tokens = load_tokens(write_tokens(tmp_path / "lang"))
+    cuts = cuts_with_audio(tmp_path, 3)
+    decoded = {u.id: u for u in decode_all(model, cuts, tokens)}
+    page = report_worst(
+        tmp_path / "report", 9, list(decoded.values()), CutSet.from_cuts(cuts), model, tokens,
+        title="dev",
+    )  # fmt: skip
+    chromium.get(page.as_uri())
+    assert sorted(names(chromium)) == sorted(decoded)
+    labels = 0
+    for cut in cuts:
+        part = section(chromium, cut.id)
+        audio = part.find_element("css selector", "audio")
+        until(chromium, lambda audio=audio: audio.get_property("readyState") >= 1)
+        assert audio.get_property("duration") == pytest.approx(cut.duration, abs=1e-3)
+        best = decoded[cut.id].nbest[0]
+        tags = part.find_elements("css selector", ".emitted .token")
+        assert "".join(tag.text for tag in tags) == tokens.decode(best.tokens)
+        for tag, frame in zip(tags, best.frames, strict=True):
+            assert left_of(chromium, tag) == pytest.approx(160 * 0.04 * frame, abs=0.6)
+        labels += len(tags)
+    assert labels > 5
+    assert chromium.get_log("browser") == []
 
 
 def names(driver: Chrome) -> list[str]:

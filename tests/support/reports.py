@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
 from lhotse import CutSet, MonoCut, Recording
 from numpy.typing import NDArray
 
+from icefall_sampled.decoding.jsonl import Decoded
 from icefall_sampled.decoding.report import Entry, Mark
+from icefall_sampled.decoding.search import SearchConfig, search
+from icefall_sampled.modeling import Transducer
 from icefall_sampled.scoring import Result
+from icefall_sampled.tokens import TokenTable
 from tests.support.corpus import make_cuts
 
 HOSTILE = "<script>window.hurt=1</script>"
@@ -69,3 +74,15 @@ def cuts_with_audio(folder: Path, count: int) -> list[MonoCut]:
 def without_audio(cuts: list[MonoCut]) -> CutSet:
     """As the cuts stand in a manifest of features of mixed ones."""
     return CutSet.from_cuts(cut.drop_recording() for cut in cuts)
+
+
+@torch.no_grad()
+def decode_all(model: Transducer, cuts: list[MonoCut], tokens: TokenTable) -> list[Decoded]:
+    """One by one."""
+    decoded = []
+    for cut in cuts:
+        features = torch.from_numpy(cut.load_features())[None]
+        encoded = model.encode(features, torch.tensor([features.shape[1]]))
+        nbest = search(model, encoded, SearchConfig())[0]
+        decoded.append(Decoded(id=cut.id, text=cut.supervisions[0].text, nbest=nbest))
+    return decoded
