@@ -1,8 +1,8 @@
 """Sound of any length cut into segments that a model can take, without holding all of it.
 
-A segment ends in the middle of the last pause that is within its second half. Where there is none,
-two neighbours share some seconds around the quietest point, and `words.joined` decides between
-what each of them made of it.
+A segment ends in the middle of the longest pause that is within its second half. Where there is
+none, two neighbours share some seconds around the quietest point, and `words.joined` decides
+between what each of them made of it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from icefall_sampled.transcribe.audio import Samples, Unreadable
 _STEP = SAMPLING_RATE // 100
 _WINDOW_STEPS = 30
 """A pause is at least 0.3 s long: the closure of a plosive is not."""
+_LONG_PAUSE_STEPS = 100 - _WINDOW_STEPS
 _PAUSE_RATIO = 0.01
 """Power in a pause, at the most, against that of loud speech in the same segment: -20 dB."""
 _NOTHING = 1e-7
@@ -91,9 +92,9 @@ def _end(samples: Samples, overlap: int) -> tuple[int, int]:
     power = _smooth_power(samples)
     loud = float(np.percentile(power, 95))
     first = min(half // _STEP, len(power) - 1)
-    low = float(power[first:].min())
-    if low <= max(_PAUSE_RATIO * loud, _NOTHING):
-        end = _middle_of_last(power <= max(2 * low, _NOTHING), first)
+    quiet = power <= max(_PAUSE_RATIO * loud, _NOTHING)
+    if quiet[first:].any():
+        end = _middle_of_longest(quiet, first)
         return end, end
     last = len(samples) - overlap // 2
     quietest = _sample(first + int(power[first : max(last // _STEP, first + 1)].argmin()))
@@ -115,9 +116,12 @@ def _sample(step: int) -> int:
     return (step + _WINDOW_STEPS // 2) * _STEP
 
 
-def _middle_of_last(quiet: NDArray[np.bool_], first: int) -> int:
-    """The sample in the middle of the last run of quiet windows from `first` on."""
+def _middle_of_longest(quiet: NDArray[np.bool_], first: int) -> int:
+    """The sample in the middle of the longest run of quiet windows from `first` on.
+
+    A long pause is where a sentence ends; beyond a second, or between equals, the later one wins.
+    """
     found = first + np.flatnonzero(quiet[first:])
-    breaks = np.flatnonzero(np.diff(found) > 1)
-    run = found[breaks[-1] + 1 :] if len(breaks) else found
+    runs = np.split(found, np.flatnonzero(np.diff(found) > 1) + 1)
+    run = max(runs, key=lambda run: (min(len(run), _LONG_PAUSE_STEPS), run[-1]))
     return _sample(int(run[len(run) // 2]))

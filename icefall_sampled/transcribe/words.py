@@ -13,6 +13,8 @@ from itertools import pairwise
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.tokens import CharTokens, TokenTable
 
+_SPACE = "▁"
+"""What a tokenizer of subwords writes for a space; by itself it may be a token of its own."""
 _SAME_SECONDS = 0.5
 """Two segments that share some seconds emit a word they both heard within this of each other."""
 
@@ -58,39 +60,53 @@ def words_of(
     # A tokenizer of subwords tells where a word begins only by the text that it makes of them.
     texts = [tokens.decode(ids[: n + 1]) for n in range(len(ids))]
     whole = texts[-1] if texts else ""
+    groups, begins = _group(ids, texts, tokens)
+    timed = [
+        Token(
+            id=ids[n],
+            text=text[len(before) :],
+            time=start + hypothesis.frames[n] * frame_seconds,
+            log_prob=hypothesis.token_log_probs[n],
+        )
+        for n, (before, text) in enumerate(pairwise(["", *texts]))
+    ]
+    return [
+        Word(
+            text=whole[begin:end].strip(),
+            spaced=_spaced(whole, begin, tokens),
+            tokens=tuple(timed[n] for n in group),
+            frame_seconds=frame_seconds,
+        )
+        for group, (begin, end) in zip(groups, pairwise([*begins, len(whole)]), strict=True)
+        if whole[begin:end].strip()
+    ]
+
+
+def _group(
+    ids: list[int], texts: list[str], tokens: TokenTable
+) -> tuple[list[list[int]], list[int]]:
+    """The tokens of each word, by number, and where in the whole text it begins.
+
+    Args:
+        ids: tokens.
+        texts: of the first, of the first two, and so on.
+        tokens: their table.
+    """
+    whole = texts[-1] if texts else ""
     groups: list[list[int]] = []
     begins: list[int] = []
-    adds = [text[len(before) :] for before, text in pairwise(["", *texts])]
     reached = 0
     for n, text in enumerate(texts):
         begin = reached + _spaces(whole[reached:])
-        gives = len(text) > reached
-        if not groups or (gives and _begins_word(whole, begin, tokens)):
+        gives = len(text.rstrip()) > reached
+        opens = tokens.piece(ids[n]).startswith(_SPACE)
+        is_started = bool(begins) and begins[-1] < reached
+        if not groups or (is_started and (opens or (gives and _begins_word(whole, begin, tokens)))):
             groups.append([])
             begins.append(begin)
         groups[-1].append(n)
         reached = max(reached, len(text.rstrip()))
-    words = []
-    for group, (begin, end) in zip(groups, pairwise([*begins, len(whole)]), strict=True):
-        text = whole[begin:end].strip()
-        if text:
-            words.append(
-                Word(
-                    text=text,
-                    spaced=_spaced(whole, begin, tokens),
-                    tokens=tuple(
-                        Token(
-                            id=ids[n],
-                            text=adds[n],
-                            time=start + hypothesis.frames[n] * frame_seconds,
-                            log_prob=hypothesis.token_log_probs[n],
-                        )
-                        for n in group
-                    ),
-                    frame_seconds=frame_seconds,
-                )
-            )
-    return words
+    return groups, begins
 
 
 def _spaces(text: str) -> int:
