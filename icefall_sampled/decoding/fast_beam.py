@@ -18,6 +18,7 @@ from icefall_sampled.decoding.best_paths import Arc, best_paths
 from icefall_sampled.decoding.constraint import OutputLayer
 from icefall_sampled.decoding.greedy import check_allowed
 from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.ranking import length_normalised
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.predictor import StatelessPredictor
 from icefall_sampled.tokens import BLANK
@@ -36,6 +37,7 @@ def fast_beam(
     beam: int = 10,
     max_gap: float = 10.0,
     nbest: int = 1,
+    length_norm: bool = True,
 ) -> list[list[Hypothesis]]:
     """Keep the contexts near the best one at each frame, then take the best paths of the lattice.
 
@@ -44,9 +46,12 @@ def fast_beam(
         encoder_out: (N, T, D) unprojected encoder output.
         encoder_lengths: (N,); 0 is legal.
         allowed: (N, K) classes that may be emitted, blank among them; None for all.
-        beam: contexts of an utterance that are kept at a frame, at least 1.
+        beam: contexts of an utterance that are kept at a frame, and label sequences of it at the
+            end; at least 1.
         max_gap: nats behind the best one at which a context is dropped; k2 calls this its beam.
         nbest: label sequences of each utterance at the most, at least 1.
+        length_norm: whether the `beam` most probable label sequences are put in order by nats a
+            label; else by nats.
 
     Returns:
         For each of N utterances different label sequences, the best first, each with its most
@@ -71,7 +76,10 @@ def fast_beam(
     lattice = _decode(model, frames, lengths[: len(order)], classes, beam, max_gap)
     for i, (row, arcs) in enumerate(zip(order.tolist(), lattice, strict=True)):
         names = None if classes is None else classes[i].tolist()
-        found[row] = best_paths(arcs, count=nbest, names=names)
+        best = best_paths(arcs, count=beam if length_norm else min(nbest, beam), names=names)
+        if length_norm:
+            best.sort(key=lambda path: -length_normalised(path.log_prob, len(path.tokens)))
+        found[row] = best[:nbest]
     return found
 
 

@@ -36,7 +36,7 @@ class SearchConfig:
     """Nats behind the best hypothesis at which modified and fast beam search drop one; inf for
     never."""
     length_norm: bool = True
-    """Whether beam and modified_beam put their hypotheses in order by nats a label."""
+    """Whether hypotheses are put in order by nats a label."""
     ctc_top_k: int = 0
     """Allow only the K classes of highest mean CTC posterior, blank included; 0 for all."""
     blank_skip: float = 1.0
@@ -135,7 +135,7 @@ def _fast_beam(
 ) -> list[list[Hypothesis]]:
     return fast_beam(
         model, out, lengths, allowed=allowed, beam=config.beam, max_gap=config.max_gap,
-        nbest=config.nbest,
+        nbest=config.nbest, length_norm=config.length_norm,
     )  # fmt: skip
 
 

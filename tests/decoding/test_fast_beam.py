@@ -24,7 +24,7 @@ from tests.decoding.searches import Nodes, random_frames, some_classes
 from tests.support.tiny import tiny_config, tiny_model
 
 VOCAB_SIZE, LENGTHS = 6, [4, 2, 0, 5, 1]
-WIDE = {"beam": 10_000, "max_gap": math.inf}  # nothing is pruned
+WIDE = {"beam": 10_000, "max_gap": math.inf, "length_norm": False}  # nothing is pruned
 
 needs_k2 = pytest.mark.skipif(BACKEND != "k2", reason="k2 cannot be imported here")
 
@@ -79,6 +79,21 @@ def test_wide_search_finds_the_best_of_all_alignments(context: int, seed: int) -
         assert_same(best, expected[:5])
     assert sum(len(h.tokens) for best in found for h in best) > 20
     assert [len(best) for best in found] == [5, 5, 1, 5, 5]
+
+
+@needs_k2
+@pytest.mark.parametrize("nbest", [1, 3, 9])
+def test_the_most_probable_ones_are_put_in_order_by_nats_a_label(nbest: int) -> None:
+    model = stateless_model(seed=1, blank=2.0)
+    out, lengths = random_frames([12, 9, 20, 15])
+    # The contexts that are kept are the same, and of these lattices it is the four best.
+    narrow = {"beam": 4, "max_gap": math.inf}
+    found = fast_beam(model, out, lengths, **narrow, nbest=nbest)
+    plain = fast_beam(model, out, lengths, **narrow, nbest=9, length_norm=False)
+    assert [len(likely) for likely in plain] == [4] * 4
+    for best, likely in zip(found, plain, strict=True):
+        assert best == sorted(likely, key=lambda h: -h.log_prob / (len(h.tokens) + 1))[:nbest]
+    assert found != [likely[:nbest] for likely in plain]
 
 
 @needs_k2
