@@ -1,7 +1,7 @@
 """What every command of the project does alike: logging, errors in one sentence, exit codes.
 
-0 done; 2 the user has to change something; 130 interrupted, the same command goes on; 141 nobody
-reads the output any more.
+0 done; 1 some of the input could not be read and was named, the rest is done; 2 the user has to
+change something; 130 interrupted, the same command goes on; 141 nobody reads the output any more.
 """
 
 from __future__ import annotations
