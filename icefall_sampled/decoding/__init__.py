@@ -6,14 +6,17 @@ from icefall_sampled.decoding.fast_beam import fast_beam
 from icefall_sampled.decoding.greedy import GreedySearch, greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.modified_beam import ModifiedBeamSearch, modified_beam
+from icefall_sampled.decoding.time_sync_beam import TimeSyncBeamSearch, time_sync_beam
 
 __all__ = [
     "GreedySearch",
     "Hypothesis",
     "ModifiedBeamSearch",
     "OutputLayer",
+    "TimeSyncBeamSearch",
     "beam_search",
     "fast_beam",
     "greedy",
     "modified_beam",
+    "time_sync_beam",
 ]

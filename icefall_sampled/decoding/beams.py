@@ -1,15 +1,11 @@
-"""The hypotheses of a batched beam search as tensors, and how they pass a frame with blank."""
+"""The hypotheses of a batched beam search as tensors."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-from icefall_sampled.decoding.constraint import OutputLayer
-from icefall_sampled.tokens import BLANK
 
 
 @dataclass
@@ -46,6 +42,14 @@ class Beams:
         for name, value in vars(new).items():
             getattr(self, name)[rows] = value
 
+    @staticmethod
+    def side_by_side(parts: list[Beams]) -> Beams:
+        """(n, B) hypotheses of each part -> (n, parts * B)."""
+        if len(parts) == 1:
+            return parts[0]
+        columns = {name: [vars(part)[name] for part in parts] for name in vars(parts[0])}
+        return Beams(**{name: torch.cat(values, dim=1) for name, values in columns.items()})
+
     @property
     def rank(self) -> Tensor:
         """(N, B) what hypotheses are ordered by."""
@@ -77,42 +81,3 @@ class Candidates:
     def gather(self, chosen: Tensor) -> Candidates:
         """The candidates in the columns `chosen` (n, B)."""
         return Candidates(**{name: x.gather(1, chosen) for name, x in vars(self).items()})
-
-
-def stay(
-    old: Beams, log_probs: Tensor, nodes: tuple[Tensor, ...], output: OutputLayer
-) -> Candidates:
-    """Each hypothesis with blank, or else with the label that makes another one into it.
-
-    What is taken from a label in this way is no candidate of its own any more: its entry in
-    `log_probs` becomes -inf.
-    """
-    total = old.log_prob.clone()
-    total[nodes] += log_probs[:, BLANK].double()
-    slots = torch.arange(total.shape[1], device=total.device).expand_as(total)
-    blank = torch.zeros_like(slots)
-    back, spoken, nats = slots.clone(), blank.clone(), torch.zeros_like(total)
-    there = old.log_prob > -math.inf
-    same = (old.parent_key[:, :, None] == old.key[:, None, :]) & there[:, :, None]
-    rows, child, parent = torch.nonzero(same & there[:, None, :], as_tuple=True)
-    if len(rows):
-        label = old.last[rows, child]
-        columns, possible = output.columns(label, rows)
-        rows, child, parent, label, columns = (
-            x[possible] for x in (rows, child, parent, label, columns)
-        )
-        number = torch.zeros_like(slots)
-        number[nodes] = torch.arange(len(nodes[0]), device=total.device)
-        node = number[rows, parent]
-        value = log_probs[node, columns].double()
-        log_probs[node, columns] = -math.inf
-        arriving, staying = old.log_prob[rows, parent] + value, total[rows, child]
-        total[rows, child] = torch.logaddexp(staying, arriving)
-        likelier = arriving > staying
-        back[rows, child] = torch.where(likelier, parent, child)
-        spoken[rows, child] = torch.where(likelier, label, 0)
-        nats[rows, child] = torch.where(likelier, value, 0.0)
-    return Candidates(
-        rank=total + old.bonus, log_prob=total, source=slots, label=blank,
-        back=back, spoken=spoken, spoken_log_prob=nats,
-    )  # fmt: skip

@@ -1,9 +1,8 @@
 """Modified beam search: at most one label a frame, batched over utterances and hypotheses.
 
 The search of Kang et al. 2022, "Fast and parallel decoding for transducer" (k2's and icefall's
-modified_beam_search): all hypotheses move on by one frame together. Hypotheses of the same labels
-are merged, their probabilities added, before the best are chosen. Everything is tensors of
-(N, B), so a frame costs a fixed number of operations however large the batch and the beam.
+modified_beam_search): all hypotheses move on by one frame together. A model that was trained to say
+several labels at a frame, as with long frames it learns to, wants `time_sync_beam` instead.
 """
 
 from __future__ import annotations
@@ -13,17 +12,15 @@ import math
 import torch
 from torch import Tensor
 
-from icefall_sampled.decoding.beams import Beams, Candidates, stay
+from icefall_sampled.decoding.batched_beam import BatchedBeamSearch
+from icefall_sampled.decoding.beams import Beams, Candidates
 from icefall_sampled.decoding.constraint import OutputLayer
-from icefall_sampled.decoding.greedy import check_allowed
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.language_model import LanguageModel
-from icefall_sampled.decoding.ranking import length_normalised, top_in_order
-from icefall_sampled.decoding.trace import Step, Trace
+from icefall_sampled.decoding.ranking import top_in_order
+from icefall_sampled.decoding.trace import Step
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.tokens import BLANK
-
-_MULTIPLIER = 6364136223846793005  # odd, as of Knuth's MMIX generator: products wrap around
 
 
 @torch.no_grad()
@@ -68,148 +65,57 @@ def modified_beam(
     return search.results()
 
 
-class ModifiedBeamSearch:
+class ModifiedBeamSearch(BatchedBeamSearch):
     """Modified beam search of N utterances that can be given piece by piece."""
-
-    @torch.no_grad()
-    def __init__(
-        self,
-        model: Transducer,
-        num: int,
-        *,
-        beam: int = 10,
-        max_gap: float = math.inf,
-        length_norm: bool = True,
-        lm: LanguageModel | None = None,
-        lm_weight: float = 0.0,
-    ) -> None:
-        """Begin N utterances; the arguments are those of `modified_beam`."""
-        if beam < 1:
-            raise ValueError(f"beam is {beam}, it must be at least 1")
-        if not max_gap > 0:
-            raise ValueError(f"max_gap is {max_gap}, it must be positive")
-        self._model, self._max_gap, self._length_norm = model, max_gap, length_norm
-        self._lm, self._lm_weight, self._beam = lm, lm_weight, beam
-        self._beams = self._start(num)
-        self._trace = Trace(num)
-
-    def _start(self, num: int) -> Beams:
-        device, shape = self._model.joiner.output.weight.device, (num, self._beam)
-        zeros = torch.zeros(shape, dtype=torch.int64, device=device)
-        log_prob = torch.full(shape, -math.inf, dtype=torch.float64, device=device)
-        log_prob[:, :1] = 0.0
-        start = zeros.flatten()  # blank stands for the start of the sentence
-        out, state = self._model.predictor.step(
-            start, self._model.predictor.initial_state(len(start), device)
-        )
-        predicted = self._model.joiner.predictor_projection(out)
-        lm_log_probs, lm_state = predicted[:, :0], predicted[:, :0]
-        if self._lm is not None:
-            lm_log_probs, lm_state = self._lm.step(
-                start, self._lm.initial_state(len(start), device)
-            )
-        wide = {"predicted": predicted, "state": state,
-                "lm_log_probs": lm_log_probs, "lm_state": lm_state}  # fmt: skip
-        return Beams(
-            log_prob=log_prob, bonus=torch.zeros_like(log_prob), num_labels=zeros,
-            last=zeros.clone(), key=zeros.clone(), parent_key=zeros - 1,
-            **{name: value.unflatten(0, shape) for name, value in wide.items()},
-        )  # fmt: skip
-
-    @torch.no_grad()
-    def advance(
-        self, encoder_out: Tensor, encoder_lengths: Tensor, *, allowed: Tensor | None = None
-    ) -> None:
-        """Decode further frames: (N, T, D) and (N,), of which any may be 0."""
-        check_allowed(allowed, len(self._beams.key))
-        frames = self._model.joiner.encoder_projection(encoder_out)
-        # Longest first: the utterances that are not over at a frame are the first ones.
-        order = torch.argsort(encoder_lengths, descending=True, stable=True)
-        frames = frames[order]
-        output = OutputLayer(self._model.joiner, None if allowed is None else allowed[order])
-        lengths = encoder_lengths.tolist()
-        steps = []
-        for t in range(max(lengths, default=0)):
-            rows = order[: sum(length > t for length in lengths)]
-            steps.append(self._advance_frame(frames[: len(rows), t], rows, output))
-        self._trace.extend(steps, order)
-
-    def results(self, nbest: int | None = None) -> list[list[Hypothesis]]:
-        """The hypotheses of each utterance so far, the best first; all, or `nbest` of them."""
-        beams = self._beams
-        columns = (beams.rank.tolist(), beams.log_prob.tolist(), beams.num_labels.tolist())
-        found = []
-        for row, (ranks, log_probs, labels) in enumerate(zip(*columns, strict=True)):
-            slots = [k for k in range(self._beam) if ranks[k] > -math.inf] or [0]
-            if self._length_norm:
-                ranks = [length_normalised(*pair) for pair in zip(ranks, labels, strict=True)]
-            slots.sort(key=lambda k, ranks=ranks: -ranks[k])  # type: ignore[misc]
-            found.append([self._trace.hypothesis(row, k, log_probs[k]) for k in slots[:nbest]])
-        return found
 
     def _advance_frame(self, frames: Tensor, rows: Tensor, output: OutputLayer) -> Step:
         """One (n, J) frame of the utterances `rows`: their next hypotheses, and from which."""
-        every = torch.arange(self._beam, device=rows.device)
-        old = self._beams.select(rows[:, None], every)
-        nodes = torch.nonzero(old.log_prob > -math.inf, as_tuple=True)
-        log_probs = output.log_probs(frames[nodes[0]], old.predicted[nodes], nodes[0])
-        stayed = stay(old, log_probs, nodes, output)
+        old = self._rows(rows)
+        nodes, log_probs = self._nodes(frames, old, output)
+        stayed = _stay(old, log_probs, nodes, output)
         grown = self._grow(old, log_probs, nodes, output)
         rank, chosen = top_in_order(torch.cat([stayed.rank, grown.rank], dim=1), self._beam)
         best = stayed.joined(grown).gather(chosen)
         near = rank >= rank[:, :1] - self._max_gap
         best.log_prob = best.log_prob.masked_fill(~near, -math.inf)
         self._beams.put(rows, self._moved(old, best))
-        return Step(best.back, best.spoken, best.spoken_log_prob)
+        return Step(best.back, best.spoken[..., None], best.spoken_log_prob[..., None])
 
-    def _grow(
-        self, old: Beams, log_probs: Tensor, nodes: tuple[Tensor, ...], output: OutputLayer
-    ) -> Candidates:
-        """Each hypothesis with each of its best labels; (n, B * L) candidates."""
-        rows, _ = nodes
-        values = log_probs[:, 1:]
-        if self._lm is not None:
-            columns = torch.arange(1, log_probs.shape[1], device=rows.device)
-            labels = output.labels(columns.expand(len(rows), -1), rows[:, None])
-            values = values + self._lm_weight * old.lm_log_probs[nodes].gather(1, labels)
-        top, columns = top_in_order(values, min(self._beam, values.shape[1]))
-        spoken_log_prob = log_probs.gather(1, columns + 1).double()
-        shape = (*old.log_prob.shape, top.shape[1])
 
-        def spread(values: Tensor, missing: float) -> Tensor:
-            """(m, L) of the nodes -> (n, B * L) of all slots."""
-            full = torch.full(shape, missing, dtype=values.dtype, device=values.device)
-            full[nodes] = values
-            return full.flatten(1)
+def _stay(
+    old: Beams, log_probs: Tensor, nodes: tuple[Tensor, ...], output: OutputLayer
+) -> Candidates:
+    """Each hypothesis with blank, or else with the label that makes another one into it.
 
-        labels = spread(output.labels(columns + 1, rows[:, None]), BLANK)
-        slots = torch.arange(shape[1], device=rows.device)
-        slots = slots[:, None].expand(shape).flatten(1)
-        return Candidates(
-            rank=spread(old.rank[nodes][:, None] + top, -math.inf),
-            log_prob=spread(old.log_prob[nodes][:, None] + spoken_log_prob, -math.inf),
-            source=slots, label=labels, back=slots, spoken=labels,
-            spoken_log_prob=spread(spoken_log_prob, 0.0),
-        )  # fmt: skip
-
-    def _moved(self, old: Beams, best: Candidates) -> Beams:
-        """The hypotheses that (n, B) candidates become."""
-        rows = torch.arange(len(old.key), device=old.key.device)[:, None]
-        new = old.select(rows, best.source)
-        spoken = best.label != BLANK
-        if self._lm is not None:
-            added = new.lm_log_probs.gather(2, best.label[..., None])[..., 0]
-            new.bonus = torch.where(spoken, new.bonus + self._lm_weight * added, new.bonus)
-        new.log_prob = best.log_prob
-        new.num_labels = new.num_labels + spoken
-        new.last = torch.where(spoken, best.label, new.last)
-        new.parent_key = torch.where(spoken, new.key, new.parent_key)
-        new.key = torch.where(spoken, new.key * _MULTIPLIER + best.label, new.key)
-        grown = torch.nonzero(spoken & (new.log_prob > -math.inf), as_tuple=True)
-        out, new.state[grown] = self._model.predictor.step(best.label[grown], new.state[grown])
-        new.predicted[grown] = self._model.joiner.predictor_projection(out)
-        if self._lm is not None:
-            new.lm_log_probs[grown], new.lm_state[grown] = self._lm.step(
-                best.label[grown], new.lm_state[grown]
-            )
-        return new
+    What is taken from a label in this way is no candidate of its own any more: its entry in
+    `log_probs` becomes -inf.
+    """
+    total = old.log_prob.clone()
+    total[nodes] += log_probs[:, BLANK].double()
+    slots = torch.arange(total.shape[1], device=total.device).expand_as(total)
+    blank = torch.zeros_like(slots)
+    back, spoken, nats = slots.clone(), blank.clone(), torch.zeros_like(total)
+    there = old.log_prob > -math.inf
+    same = (old.parent_key[:, :, None] == old.key[:, None, :]) & there[:, :, None]
+    rows, child, parent = torch.nonzero(same & there[:, None, :], as_tuple=True)
+    if len(rows):
+        label = old.last[rows, child]
+        columns, possible = output.columns(label, rows)
+        rows, child, parent, label, columns = (
+            x[possible] for x in (rows, child, parent, label, columns)
+        )
+        number = torch.zeros_like(slots)
+        number[nodes] = torch.arange(len(nodes[0]), device=total.device)
+        node = number[rows, parent]
+        value = log_probs[node, columns].double()
+        log_probs[node, columns] = -math.inf
+        arriving, staying = old.log_prob[rows, parent] + value, total[rows, child]
+        total[rows, child] = torch.logaddexp(staying, arriving)
+        likelier = arriving > staying
+        back[rows, child] = torch.where(likelier, parent, child)
+        spoken[rows, child] = torch.where(likelier, label, 0)
+        nats[rows, child] = torch.where(likelier, value, 0.0)
+    return Candidates(
+        rank=total + old.bonus, log_prob=total, source=slots, label=blank,
+        back=back, spoken=spoken, spoken_log_prob=nats,
+    )  # fmt: skip

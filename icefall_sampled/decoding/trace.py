@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.tokens import BLANK
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -20,16 +24,16 @@ class Step:
     source: Tensor
     """(n, B) the slot that each had before."""
     label: Tensor
-    """(n, B) what it said, or blank."""
+    """(n, B, L) what it said, blank where that is nothing; L may differ from frame to frame."""
     log_prob: Tensor
-    """(n, B) of that label, in nats."""
+    """(n, B, L) of these labels, in nats."""
 
 
 class Trace:
     """The steps of N utterances so far."""
 
     def __init__(self, num: int) -> None:
-        self._pieces: list[list[tuple[np.ndarray[Any, Any], ...]]] = [[] for _ in range(num)]
+        self._pieces: list[list[tuple[Array, ...]]] = [[] for _ in range(num)]
 
     def extend(self, steps: list[Step], order: Tensor) -> None:
         """Add the steps of further frames.
@@ -40,8 +44,10 @@ class Trace:
         """
         if not steps:
             return
+        most = max(step.label.shape[2] for step in steps)
         columns = [
-            [getattr(step, name) for step in steps] for name in ("source", "label", "log_prob")
+            [step.source for step in steps],
+            *([_widened(getattr(step, x), most) for step in steps] for x in ("label", "log_prob")),
         ]
         sizes = [len(step.label) for step in steps]
         flat = [torch.cat(column).cpu().numpy() for column in columns]  # the one transfer
@@ -58,11 +64,14 @@ class Trace:
         """What an utterance now has in a slot; `log_prob` is its total."""
         if not self._pieces[row]:
             return Hypothesis(log_prob=log_prob)
-        source, label, nats = (np.concatenate(c) for c in zip(*self._pieces[row], strict=True))
+        sources, labels, values = zip(*self._pieces[row], strict=True)
+        source = np.concatenate(sources)
+        label, nats = _joined(labels), _joined(values)
         spoken = []
         for t in range(len(label) - 1, -1, -1):
-            if label[t, slot] != BLANK:
-                spoken.append((int(label[t, slot]), t, float(nats[t, slot])))
+            here = zip(label[t, slot].tolist(), nats[t, slot].tolist(), strict=True)
+            said = [(token, t, value) for token, value in here if token != BLANK]
+            spoken += reversed(said)
             slot = source[t, slot]
         spoken.reverse()
         return Hypothesis(
@@ -71,3 +80,15 @@ class Trace:
             token_log_probs=[value for _, _, value in spoken],
             log_prob=log_prob,
         )
+
+
+def _widened(values: Tensor, most: int) -> Tensor:
+    """(n, B, L) -> (n, B, most), with zeros, which are blank."""
+    return pad(values, (0, most - values.shape[2]))
+
+
+def _joined(pieces: Sequence[Array]) -> Array:
+    """Arrays (T, B, L) of different L, one after the other."""
+    most = max(piece.shape[2] for piece in pieces)
+    wide = [np.pad(piece, ((0, 0), (0, 0), (0, most - piece.shape[2]))) for piece in pieces]
+    return np.concatenate(wide)

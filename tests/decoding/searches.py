@@ -167,3 +167,28 @@ def alignment_log_prob(
             total += nodes.log_probs(t, said)[0]
     assert list(said) == hypothesis.tokens
     return total
+
+
+def plain_time_sync_beam(
+    nodes: Nodes, num_frames: int, *, beam: int, max_symbols: int
+) -> list[tuple[Labels, float]]:
+    """At every frame: blank ends the frame, labels go on at it, while they can still come in."""
+    hypotheses: dict[Labels, float] = {(): 0.0}
+    for t in range(num_frames):
+        active, ended = dict(hypotheses), dict[Labels, float]()
+        for count in range(max_symbols + 1):
+            longer = {}
+            for labels, before in active.items():
+                for label, value in nodes.log_probs(t, labels).items():
+                    if label == 0:
+                        ended[labels] = _add(ended.get(labels, -math.inf), before + value)
+                    else:
+                        longer[(*labels, label)] = before + value
+            ended = dict(sorted(ended.items(), key=lambda item: -item[1])[:beam])
+            last = min(ended.values()) if len(ended) == beam else -math.inf
+            best = sorted(longer.items(), key=lambda item: -item[1])[:beam]
+            active = {labels: value for labels, value in best if value > last}
+            if count == max_symbols or not active:
+                break
+        hypotheses = ended
+    return list(hypotheses.items())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from icefall_sampled.config import CtcConfig
-from icefall_sampled.decoding import Hypothesis, beam_search, greedy, modified_beam
+from icefall_sampled.decoding import Hypothesis, beam_search, greedy, modified_beam, time_sync_beam
 from icefall_sampled.decoding.blank_skip import skip_blanks
 from icefall_sampled.decoding.search import SearchConfig, search
 from icefall_sampled.modeling import Encoded, Transducer
@@ -15,7 +15,7 @@ from tests.decoding.searches import random_frames, random_model, same_lists
 from tests.support.tiny import changed, tiny_config, tiny_model
 
 LENGTHS = [9, 4, 1, 7]
-METHODS = ("greedy", "beam", "modified_beam")
+METHODS = ("greedy", "beam", "time_sync_beam", "modified_beam")
 
 
 def case(blank: float = 1.0) -> tuple[Transducer, Encoded]:
@@ -29,6 +29,9 @@ def test_each_method_is_its_function() -> None:
     expected = {
         "greedy": [[h] for h in greedy(model, encoded.out, encoded.lengths, max_symbols=2)],
         "beam": beam_search(model, encoded.out, encoded.lengths, beam=3, max_symbols=2),
+        "time_sync_beam": time_sync_beam(
+            model, encoded.out, encoded.lengths, beam=3, max_symbols=2
+        ),
         "modified_beam": modified_beam(model, encoded.out, encoded.lengths, beam=3),
     }
     for method, lists in expected.items():
