@@ -22,6 +22,12 @@ class DecodeConfig(SearchConfig):
     """Speech in one batch."""
     lang_dir: Path | None = None
     """Token table; by default that of training. It must be the same table."""
+    chunk_frames: int | None = None
+    """Encoder frames of an attention chunk, 0 for the whole utterance: what a model that was
+    trained for streaming gives chunk by chunk. By default the widest of training."""
+    left_context_frames: int | None = None
+    """Encoder frames before its chunk that a frame attends to, too, -1 for all of them; by default
+    as in training."""
     num_workers: int = 0
     """Processes that load batches."""
     max_rejected_percent: float = 1.0
@@ -31,8 +37,11 @@ class DecodeConfig(SearchConfig):
     browser; 0 writes none."""
 
     def _rules(self) -> list[tuple[str, object, bool, str]]:
+        chunk, left = self.chunk_frames, self.left_context_frames
         return [
             *super()._rules(),
+            ("chunk_frames", chunk, chunk is None or chunk >= 0, "at least 0"),
+            ("left_context_frames", left, left is None or left >= -1, "at least 0, or -1 for all"),
             ("avg", self.avg, self.avg >= 0, "at least 0"),
             ("max_duration_seconds", self.max_duration_seconds, self.max_duration_seconds > 0,
              "positive"),
@@ -59,6 +68,11 @@ def settings_of(config: DecodeConfig) -> str:
         parts.append(f"blank-skip-{config.blank_skip:g}")
     if config.max_symbols != usual.max_symbols:
         parts.append(f"max-symbols-{config.max_symbols}")
+    if config.chunk_frames is not None:
+        parts.append(f"chunk-{config.chunk_frames}")
+    if config.left_context_frames is not None:
+        left = config.left_context_frames
+        parts.append(f"left-{left if left >= 0 else 'all'}")
     return "-".join(parts)
 
 

@@ -32,6 +32,7 @@ from icefall_sampled.files import replacing
 from icefall_sampled.loading import ordered_batches
 from icefall_sampled.model_files import load_averaged
 from icefall_sampled.modeling import Transducer
+from icefall_sampled.modeling.context import chosen_context
 from icefall_sampled.modeling.subsampling import min_input_frames
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.results import machine
@@ -115,10 +116,14 @@ def _add_scores(path: Path, scores: dict[str, SetScore]) -> None:
 def load_model(
     config: DecodeConfig, *, make_model: Callable[[Config, int], Transducer] = Transducer
 ) -> tuple[Transducer, TokenTable]:
-    """As `model_files.load_averaged`, which see."""
-    return load_averaged(
+    """As `model_files.load_averaged`, which see; it attends to what the config says."""
+    model, tokens = load_averaged(
         config.exp_dir, avg=config.avg, lang_dir=config.lang_dir, make_model=make_model
     )
+    model.encoder.context = chosen_context(
+        model.config.encoder, config.chunk_frames, config.left_context_frames
+    )
+    return model, tokens
 
 
 def _decode_set(

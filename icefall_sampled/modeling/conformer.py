@@ -229,6 +229,8 @@ class Conformer(nn.Module):
     def __init__(self, config: EncoderConfig, *, taps: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.config = config
+        self.context = widest_context(config)
+        """What a frame attends to outside of training, where `forward` is not told."""
         self.feature_norm = FeatureNorm(config.num_features)
         self.subsampling = Subsampling(
             num_features=config.num_features,
@@ -256,7 +258,7 @@ class Conformer(nn.Module):
             tap: called as tap(x, lengths) with the (N, T, D) output of each block of `taps`;
                 what it returns goes into the next block.
             context: what a frame attends to; None draws one of those trained in training, and
-                takes the widest of them otherwise.
+                takes the attribute `context` otherwise, at first the widest of them.
 
         Returns:
             (N, T, D) and (N,) encoder frames.
@@ -282,6 +284,6 @@ class Conformer(nn.Module):
 
     def _checked(self, context: Context | None) -> Context:
         if context is None:
-            return drawn_context(self.config) if self.training else widest_context(self.config)
+            return drawn_context(self.config) if self.training else self.context
         check_context(self.config, context)
         return context
