@@ -33,7 +33,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     random = tiny_model(seed=3, scale=1.5)
     with torch.no_grad():
-        random.joiner.output.bias[0] += 1.0
+        random.joiner.output.bias[0] += 1.3
     save_folder(folder / "exported", random, lang_dir=write_tokens(folder / "lang"))
     return folder / "exported"
 
@@ -261,7 +261,7 @@ def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(
     model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "in").mkdir()
-    for i in range(16):
+    for i in range(12):
         write(tmp_path / f"in/{i:02d}.wav", noise(6.0, seed=i))
     out = tmp_path / "out"
     command = [*MODULE, model, tmp_path / "in", "--output", f"{out}/", "--max-batch-seconds", "1"]
@@ -269,9 +269,9 @@ def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(
     assert code == 130, said
     assert said.splitlines()[-1] == "interrupted; the same command goes on from here"
     written = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
-    assert 2 <= len(written) < 16 and all(name.endswith(".txt") for name in written)
+    assert 2 <= len(written) < 12 and all(name.endswith(".txt") for name in written)
     assert run(*command).returncode == 0
-    assert len(list(out.iterdir())) == 16
+    assert len(list(out.iterdir())) == 12
     assert all((out / name).stat().st_mtime_ns == then for name, then in written.items())
 
 
