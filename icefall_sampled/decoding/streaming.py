@@ -11,7 +11,7 @@ may so be out of reach that all of it would have allowed, and the other way roun
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ from icefall_sampled.decoding.greedy import GreedySearch
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.modified_beam import ModifiedBeamSearch
 from icefall_sampled.decoding.search import SearchConfig
+from icefall_sampled.decoding.time_sync_beam import TimeSyncBeamSearch
 from icefall_sampled.modeling import Encoded, Transducer
 from icefall_sampled.modeling.context import Context
 from icefall_sampled.modeling.streaming import StreamingEncoder
@@ -49,12 +50,16 @@ def begin_search(model: Transducer, num: int, config: SearchConfig) -> Search:
     """
     if config.method == "greedy":
         return GreedySearch(model, num, max_symbols=config.max_symbols)
+    options: dict[str, Any] = {
+        name: getattr(config, name) for name in ("beam", "max_gap", "length_norm")
+    }
     if config.method == "modified_beam":
-        return ModifiedBeamSearch(
-            model, num, beam=config.beam, max_gap=config.max_gap, length_norm=config.length_norm
-        )
+        return ModifiedBeamSearch(model, num, **options)
+    if config.method == "time_sync_beam":
+        return TimeSyncBeamSearch(model, num, max_symbols=config.max_symbols, **options)
     raise ValueError(
-        f"method is {config.method}, it must be greedy or modified_beam to recognise a stream"
+        f"method is {config.method}, it must be greedy, modified_beam or time_sync_beam to "
+        "recognise a stream"
     )
 
 
@@ -72,7 +77,7 @@ class StreamingRecogniser:
         Args:
             model: causal, in eval mode.
             context: with chunks of at least one frame.
-            config: the search; greedy or modified_beam.
+            config: the search, one that `begin_search` knows.
             num: N.
 
         Raises:

@@ -76,13 +76,14 @@ def assert_same(actual: list[list[Hypothesis]], expected: list[list[Hypothesis]]
 
 GREEDY = SearchConfig()
 BEAM = SearchConfig(method="modified_beam", beam=4, nbest=3)
+TIME_SYNC = replace(BEAM, method="time_sync_beam", max_symbols=2)
 CUTS = st.lists(st.lists(st.integers(0, 50), max_size=5), min_size=3, max_size=3)
 
 
-@settings(max_examples=12)
+@settings(max_examples=16)
 @given(
     name=st.sampled_from(sorted(MODELS)),
-    config=st.sampled_from([GREEDY, BEAM]),
+    config=st.sampled_from([GREEDY, BEAM, TIME_SYNC]),
     skipping=st.booleans(),
     cuts=CUTS,
 )
@@ -178,5 +179,5 @@ def test_audio_in_pieces_is_recognised_as_the_whole(config: SearchConfig) -> Non
 
 
 def test_a_search_that_looks_at_all_frames_is_refused() -> None:
-    with pytest.raises(ValueError, match="^method is beam, it must be greedy or modified_beam"):
+    with pytest.raises(ValueError, match="^method is beam, it must be greedy, modified_beam or"):
         StreamingRecogniser(MODELS["lstm"], CONTEXT, SearchConfig(method="beam"))

@@ -13,7 +13,9 @@ The names of the rows are those of `rows` below, and in local/paper_table.json. 
 of a name trains on train-clean-100 (`prepare.sh --subset 100`). On eight GPUs a step of the same
 speech is `--optimizer.accumulate 1 --data.max-duration-seconds 150`. The noise of MUSAN in half of
 the utterances, at 10 to 20 dB and other noise in each epoch (`prepare.sh --musan-dir DIR`), is
-`--data.noise-cuts data/fbank/librispeech_cuts_noise.jsonl.gz`; the paper does without.
+`--data.noise-cuts data/fbank/librispeech_cuts_noise.jsonl.gz`; the paper does without. Streaming
+(docs/streaming.md) is `--encoder.causal --encoder.chunk-frames 0 16 32 64
+--encoder.left-context-frames 128`.
 The same command again continues an interrupted run.
 """
 
