@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from icefall_sampled.decoding.hypothesis import Hypothesis
@@ -20,7 +22,7 @@ class Arc(NamedTuple):
 
 
 class _Label(NamedTuple):
-    """The last label of a path, and what was before it."""
+    """A label of a path, and what was before it."""
 
     before: _Label | None
     label: int
@@ -28,27 +30,12 @@ class _Label(NamedTuple):
     log_prob: float
 
 
-class _Path(NamedTuple):
-    """A way through a lattice from its start."""
-
-    log_prob: float
-    sequence: int
-    """A number for its labels: paths with the same labels have the same."""
-    last: _Label | None
-
-    def hypothesis(self, names: Sequence[int] | None) -> Hypothesis:
-        """As a hypothesis of classes; `names` is the class of each label, None for the same."""
-        labels, label = [], self.last
-        while label is not None:
-            labels.append(label)
-            label = label.before
-        labels.reverse()
-        return Hypothesis(
-            tokens=[x.label if names is None else names[x.label] for x in labels],
-            frames=[x.frame for x in labels],
-            token_log_probs=[x.log_prob for x in labels],
-            log_prob=self.log_prob,
-        )
+# A path's nats, a number for its labels (paths with the same labels have the same), and the last
+# of these. Plain tuples, because half an hour of speech makes millions of them.
+_Path = tuple[float, int, _Label | None]
+# The same for a path with its last arc, before it is known whether it is among the best: nats,
+# number, last label before the arc, the arc.
+_Candidate = tuple[float, int, _Label | None, Arc]
 
 
 def best_paths(
@@ -70,35 +57,56 @@ def best_paths(
         came by an earlier arc to where they met.
     """
     start, end = arcs[0].source, arcs[-1].target
-    reaching: dict[int, list[_Path]] = {start: [_Path(0.0, 0, None)]}
+    reaching: dict[int, list[_Candidate]] = {}
     frame_of, sequences = {start: 0}, dict[tuple[int, int], int]()
-    state, best = -1, list[_Path]()
-    for arc in arcs:
-        if arc.source != state:
-            state = arc.source
-            best = _distinct(reaching.pop(state), count)
-        frame = frame_of[state]
-        frame_of[arc.target] = frame + 1
-        extended = reaching.setdefault(arc.target, [])
-        for path in best:
-            total = path.log_prob + arc.log_prob
-            if arc.label > BLANK:
-                key = (path.sequence, arc.label)
-                number = sequences.setdefault(key, len(sequences) + 1)
-                last = _Label(path.last, arc.label, frame, arc.log_prob)
-                extended.append(_Path(total, number, last))
-            else:
-                extended.append(_Path(total, path.sequence, path.last))
-    return [path.hypothesis(names) for path in _distinct(reaching[end], count)]
+    best: list[_Path] = [(0.0, 0, None)]
+    for source, leaving in groupby(arcs, key=itemgetter(0)):
+        frame = frame_of[source]
+        if source != start:
+            best = _best(reaching.pop(source), count, frame - 1)
+        for arc in leaving:
+            _, target, label, log_prob = arc
+            frame_of[target] = frame + 1
+            extended = reaching.setdefault(target, [])
+            for total, sequence, last in best:
+                if label > BLANK:
+                    sequence = sequences.setdefault((sequence, label), len(sequences) + 1)
+                extended.append((total + log_prob, sequence, last, arc))
+    found = _best(reaching[end], count, frame_of[end] - 1)
+    return [_hypothesis(total, last, names) for total, _, last in found]
 
 
-def _distinct(paths: list[_Path], count: int) -> list[_Path]:
-    """The best `count` with different labels; of equal ones the earlier."""
+def _best(candidates: list[_Candidate], count: int, frame: int) -> list[_Path]:
+    """The best `count` with different labels, of equal ones the earlier; `frame` is their last."""
     if count == 1:
-        return [max(paths, key=lambda path: path.log_prob)]
-    best: dict[int, _Path] = {}
-    for path in sorted(paths, key=lambda path: -path.log_prob):
-        best.setdefault(path.sequence, path)
-        if len(best) == count:
-            break
-    return list(best.values())
+        chosen = [max(candidates, key=itemgetter(0))]
+    else:
+        by_labels: dict[int, _Candidate] = {}
+        for candidate in sorted(candidates, key=itemgetter(0), reverse=True):
+            by_labels.setdefault(candidate[1], candidate)
+            if len(by_labels) == count:
+                break
+        chosen = list(by_labels.values())
+    return [
+        (
+            total,
+            sequence,
+            _Label(last, arc.label, frame, arc.log_prob) if arc.label > BLANK else last,
+        )
+        for total, sequence, last, arc in chosen
+    ]
+
+
+def _hypothesis(log_prob: float, last: _Label | None, names: Sequence[int] | None) -> Hypothesis:
+    """A path as a hypothesis of classes; `names` as in `best_paths`."""
+    labels = list[_Label]()
+    while last is not None:
+        labels.append(last)
+        last = last.before
+    labels.reverse()
+    return Hypothesis(
+        tokens=[x.label if names is None else names[x.label] for x in labels],
+        frames=[x.frame for x in labels],
+        token_log_probs=[x.log_prob for x in labels],
+        log_prob=log_prob,
+    )
