@@ -16,6 +16,7 @@ from tests.support.by_heart import character_error_percent
 from tests.support.character_recipes import (
     LENIENT,
     bash,
+    check_left_out,
     check_results,
     check_results_file_is_generated,
     check_variants,
@@ -43,6 +44,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "Skipping download of data_aishell.tgz" in done.stderr  # lhotse was asked
     classes = load_tokens(folder / "data/lang_char").vocab_size
     assert f"{classes} classes: blank, unknown and {classes - 2} characters" in done.stderr
+    check_left_out("aishell", folder, done.stderr)
     return folder
 
 

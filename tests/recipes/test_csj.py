@@ -14,6 +14,7 @@ from tests.support.by_heart import character_error_percent
 from tests.support.character_recipes import (
     LENIENT,
     bash,
+    check_left_out,
     check_results,
     check_results_file_is_generated,
     check_variants,
@@ -42,6 +43,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.returncode == 0, done.stderr
     classes = load_tokens(folder / "data/lang_char").vocab_size
     assert f"{classes} classes: blank, unknown and {classes - 2} characters" in done.stderr
+    check_left_out("csj", folder, done.stderr)
     return folder
 
 
