@@ -25,12 +25,15 @@ from tests.support.streaming import causal_config, pieces_of
 from tests.support.tiny import changed, tiny_model
 
 CONTEXT = Context(chunk_frames=3, left_context_frames=5)
-LENGTHS = [120, 33, 86]
+LENGTHS = [90, 33, 66]
 
 
 def model_of(**parts: dict[str, Any]) -> Transducer:
     """In float64; varied enough to emit every few frames, and to stop at blanks between."""
-    return tiny_model(changed(causal_config(), **parts), scale=3.0, seed=5).double()
+    model = tiny_model(changed(causal_config(), **parts), scale=3.0, seed=5).double()
+    with torch.no_grad():
+        model.joiner.output.bias[BLANK] += 1.0
+    return model
 
 
 MODELS = {
@@ -80,7 +83,7 @@ TIME_SYNC = replace(BEAM, method="time_sync_beam", max_symbols=2)
 CUTS = st.lists(st.lists(st.integers(0, 50), max_size=5), min_size=3, max_size=3)
 
 
-@settings(max_examples=16)
+@settings(max_examples=12)
 @given(
     name=st.sampled_from(sorted(MODELS)),
     config=st.sampled_from([GREEDY, BEAM, TIME_SYNC]),
@@ -98,7 +101,7 @@ def test_pieces_are_recognised_as_the_whole(
         blank = model.ctc_log_probs(encoded)[0, :, BLANK].detach().exp()
         config = replace(config, blank_skip=float(blank.median()))
     expected = search(model, encoded, config)
-    assert sum(len(best[0].tokens) for best in expected) > 3
+    assert any(best[0].tokens for best in expected)
     assert_same(recognised(model, config, features, cuts), expected)
 
 
@@ -147,11 +150,11 @@ def test_with_one_chunk_the_constraint_is_that_of_the_utterance() -> None:
 def test_partial_results_are_those_of_the_chunks_heard(config: SearchConfig) -> None:
     """And asking for them changes nothing."""
     model = MODELS["lstm"]
-    features = 2.0 * torch.randn(1, 120, 80, dtype=torch.float64)
+    features = 2.0 * torch.randn(1, 90, 80, dtype=torch.float64)
     recogniser = StreamingRecogniser(model, CONTEXT, config)
     encoded = encoded_whole(model, features.expand(3, -1, -1))
-    for start in range(0, 120, 10):
-        recogniser.hear(features[:, start : start + 10], torch.tensor([10]), final=start == 110)
+    for start in range(0, 90, 10):
+        recogniser.hear(features[:, start : start + 10], torch.tensor([10]), final=start == 80)
         heard = torch.tensor(recogniser.done)
         partial = Encoded(encoded.out[:1, : int(heard)], heard, [])
         assert_same(recogniser.results(), search(model, partial, config))
