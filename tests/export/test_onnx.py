@@ -30,6 +30,10 @@ CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
         **STATELESS, "ctc": {"intermediate_layers": (1,), "self_conditioning": True},
         "joiner": {"activation": "relu"},
     },
+    "by chunks": {
+        **STATELESS,
+        "encoder": {"causal": True, "chunk_frames": (4, 8), "left_context_frames": 8},
+    },
 }  # fmt: skip
 LENGTHS = ([100, 80], [60, 41, 33], [331], [11], [57] * 4)
 

@@ -26,6 +26,9 @@ CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
         "ctc": {"intermediate_layers": (1,), "joint_weight": 0.0},
         "sampling": {"distribution": "interctc"},
     },
+    "by chunks": {
+        "encoder": {"causal": True, "chunk_frames": (4, 8), "left_context_frames": 8},
+    },
 }  # fmt: skip
 # None of them is the shape of what was traced: longer, shorter, more, fewer, the shortest of all.
 LENGTHS = ([100, 80], [60, 41, 33], [331], [11], [57] * 4, [500, 420])
