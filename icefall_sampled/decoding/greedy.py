@@ -13,6 +13,12 @@ from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.tokens import BLANK
 
+# As long as blanks follow each other, the predictor's output stays, and later frames can be
+# computed with the present one. What comes after a label is in vain: so few of them, and only
+# where there are too few utterances to make a matrix product of some height.
+_NODES_AT_ONCE = 32
+_MOST_AHEAD = 4
+
 
 @torch.no_grad()
 def greedy(
@@ -68,10 +74,29 @@ class GreedySearch:
         check_allowed(allowed, len(self._hypotheses))
         frames = self._model.joiner.encoder_projection(encoder_out)
         output = OutputLayer(self._model.joiner, allowed)
-        lengths = encoder_lengths.tolist()
-        for t in range(max(lengths, default=0)):
-            rows = torch.nonzero(encoder_lengths > t)[:, 0]
-            self._decode_frame(frames[:, t], rows, output, t)
+        # Each utterance goes on by itself: `at` is the frame it is at, `said` its labels there.
+        at, said = torch.zeros_like(encoder_lengths), torch.zeros_like(encoder_lengths)
+        rows = torch.nonzero(encoder_lengths > 0)[:, 0]
+        while len(rows):
+            ahead = max(1, min(_MOST_AHEAD, _NODES_AT_ONCE // len(rows)))
+            t = at[rows, None] + torch.arange(ahead, device=rows.device)
+            scores, columns = self._best(frames, output, rows, t, t < encoder_lengths[rows, None])
+            spoken = columns != BLANK  # blank is column 0 of every row
+            speaks = spoken.any(dim=1)
+            blanks = torch.where(speaks, spoken.to(torch.int8).argmax(dim=1), ahead)
+            used = torch.arange(ahead, device=rows.device) <= blanks[:, None]
+            self._log_probs[rows] += (scores * used).sum(dim=1)
+            at[rows] += blanks
+            said[rows] = said[rows].masked_fill(blanks > 0, 0) + speaks
+            if bool(speaks.any()):
+                place = rows[speaks], blanks[speaks]
+                columns = columns[speaks].gather(1, place[1][:, None])[:, 0]
+                nats = scores[speaks].gather(1, place[1][:, None])[:, 0]
+                self._say(place[0], output.labels(columns, place[0]), nats, at[place[0]])
+            full = rows[said[rows] == self._max_symbols]
+            at[full] += 1
+            said[full] = 0
+            rows = rows[at[rows] < encoder_lengths[rows]]
         self._done += encoder_lengths.cpu()
 
     def results(self) -> list[list[Hypothesis]]:
@@ -79,28 +104,31 @@ class GreedySearch:
         totals = zip(self._hypotheses, self._log_probs.tolist(), strict=True)
         return [[replace(copy.deepcopy(found), log_prob=total)] for found, total in totals]
 
-    def _decode_frame(self, frames: Tensor, rows: Tensor, output: OutputLayer, t: int) -> None:
-        """Labels of (N, J) frames until blank, for the utterances `rows`."""
-        for _ in range(self._max_symbols):
-            log_probs = output.log_probs(frames[rows], self._predicted[rows], rows)
-            scores, columns = log_probs.max(dim=-1)
-            self._log_probs[rows] += scores.double()
-            spoken = columns != BLANK  # blank is column 0 of every row
-            rows, columns, scores = rows[spoken], columns[spoken], scores[spoken]
-            if len(rows) == 0:
-                break
-            labels = output.labels(columns, rows)
-            self._append(rows, labels, scores, t)
-            out, self._state[rows] = self._model.predictor.step(labels, self._state[rows])
-            self._predicted[rows] = self._model.joiner.predictor_projection(out)
+    def _best(
+        self, frames: Tensor, output: OutputLayer, rows: Tensor, t: Tensor, inside: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probability and column of the best class at the frames (n, W) of n utterances.
 
-    def _append(self, rows: Tensor, labels: Tensor, scores: Tensor, t: int) -> None:
-        chosen = zip(rows.tolist(), labels.tolist(), scores.tolist(), strict=True)
-        for row, label, score in chosen:
+        Beyond an utterance it is blank with certainty.
+        """
+        nodes = torch.nonzero(inside, as_tuple=True)
+        row = rows[nodes[0]]
+        best = output.log_probs(frames[row, t[nodes]], self._predicted[row], row).max(dim=-1)
+        scores = torch.zeros(t.shape, dtype=torch.float64, device=t.device)
+        columns = torch.full_like(t, BLANK)
+        scores[nodes], columns[nodes] = best.values.double(), best.indices
+        return scores, columns
+
+    def _say(self, rows: Tensor, labels: Tensor, nats: Tensor, frames: Tensor) -> None:
+        """Append a label to each of the utterances `rows` and step the predictor."""
+        out, self._state[rows] = self._model.predictor.step(labels, self._state[rows])
+        self._predicted[rows] = self._model.joiner.predictor_projection(out)
+        said = (rows.tolist(), labels.tolist(), nats.tolist(), frames.tolist())
+        for row, label, value, frame in zip(*said, strict=True):
             hypothesis = self._hypotheses[row]
             hypothesis.tokens.append(label)
-            hypothesis.frames.append(int(self._done[row]) + t)
-            hypothesis.token_log_probs.append(score)
+            hypothesis.frames.append(int(self._done[row]) + frame)
+            hypothesis.token_log_probs.append(value)
 
 
 def check_allowed(allowed: Tensor | None, num: int) -> None:
