@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 corpus=template sets="train dev test"
 audio='' transcripts='' cuts='' speakers=unknown case=keep percent=5 vocab_size=''
-max_rejected_percent=5
+max_rejected_percent=5 subsampling=6 # the coarsest of its models
 
 help_text="Usage: prepare.sh (--audio DIR [--transcripts FILE] | --cuts MANIFEST) [OPTION VALUE]...
 

@@ -16,7 +16,7 @@ root=$(cd "$recipe/../../.." && pwd -P)
 help_text="Usage: run.sh (--audio DIR [--transcripts FILE] | --cuts MANIFEST) [OPTION VALUE]...
 
   --name NAME         of the corpus: data/NAME and exp/NAME (what DIR or MANIFEST is called)
-  --variant NAME      small, medium, large, or with the full softmax small_full … (by the hours)
+  --variant NAME      tiny, small, medium, large, or with the full softmax tiny_full … (by hours)
   --steps N           optimizer steps (by the hours)
   --num-gpus N        processes that train, on a GPU each (1)
   --environment E     k2 or torch2 (k2 where it can be)

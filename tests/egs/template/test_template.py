@@ -149,6 +149,7 @@ def test_what_suits_hours_and_text(tmp_path: Path) -> None:
         path = write_cuts(tmp_path / "cuts.jsonl.gz", cuts)
         chosen = program.choose_vocabulary(path)
         assert chosen.startswith(expected)
+    assert program.first_fit(program.MODELS, 1) == "tiny"
     assert program.first_fit(program.MODELS, 3) == "small"
     assert program.first_fit(program.MODELS, 100) == "medium"
     assert program.first_fit(program.MODELS, 5000) == "large"
@@ -159,9 +160,36 @@ def test_what_suits_hours_and_text(tmp_path: Path) -> None:
     assert int(words[words.index("--sampling.num-sampled") + 1]) == load_tokens(lang_dir).vocab_size
 
 
+@pytest.mark.parametrize(
+    ("durations", "limits"),
+    [
+        ([1.0] * 50 + [5.0] * 50, [2.0] * 3),
+        ([3.04] * 10 + [6.0] * 10, [3.1] * 5),
+        ([1.0] + [8.0] * 90, [8.0]),
+        ([1.0] * 2 + [9.0] * 4, [2.0] * 50),
+    ],
+)
+def test_a_tiny_model_begins_with_short_utterances(
+    durations: list[float], limits: list[float], tmp_path: Path
+) -> None:
+    """20 steps of 20 seconds, in epochs of all that is at most two seconds, or of a fifth; thrice,
+    because there are the slower and faster copies."""
+    program = load(RECIPE / "local/template_plan.py")
+    cuts = []
+    for number, seconds in enumerate(durations):
+        cut = make_cut(tmp_path / "feats", "x", np.zeros((10, 80), np.float32), "ab")
+        cut.id, cut.duration, cut.features = f"x{number}", seconds, None
+        cuts.append(cut)
+    path = write_cuts(tmp_path / "cuts.jsonl.gz", cuts)
+    assert program.short_first(path, 20) == limits
+    options = program.choose_training(path, write_tokens(tmp_path / "lang", LETTERS), 160)
+    assert options.endswith(" ".join(["--data.curriculum-seconds", *(f"{s:g}" for s in limits)]))
+
+
 def test_the_large_variant_is_the_papers() -> None:
     variants = load(RECIPE / "sampled_transducer/train.py").variants()
-    assert list(variants) == ["small", "medium", "large", "small_full", "medium_full", "large_full"]
+    sizes = ["tiny", "small", "medium", "large"]
+    assert list(variants) == [*sizes, *(f"{size}_full" for size in sizes)]
     for name, config in variants.items():
         config.validate()
         assert (config.sampling.strategy == "none") == name.endswith("_full")
@@ -226,11 +254,11 @@ def test_wrong_options_are_said_before_the_set_up(
 
 def test_a_misspelt_variant_is_said_before_preparing(tmp_path: Path) -> None:
     recipe = house_of(tmp_path, environment=f"echo {Path(sys.executable).parents[1]}")
-    refused = run_sh(recipe, "--audio", ".", "--variant", "tiny", cwd=tmp_path)
+    refused = run_sh(recipe, "--audio", ".", "--variant", "tyny", cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr == (
-        "error: there is no variant 'tiny', it must be one of small, medium, large, small_full, "
-        "medium_full, large_full\n"
+        "error: there is no variant 'tyny', it must be one of tiny, small, medium, large, "
+        "tiny_full, small_full, medium_full, large_full\n"
     )
     assert not (recipe / "data").exists()
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Train on a corpus of your own: three sizes of Conformer with sampled softmax.
+"""Train on a corpus of your own: four sizes of Conformer with sampled softmax.
 
-What is special here: nothing, and so there is a variant for each amount of speech, small up to 20
-hours, medium up to 200, large above; `small_full` and so on are the same with the full softmax.
+What is special here: nothing, and so there is a variant for each amount of speech, tiny up to two
+hours, small up to 20, medium up to 200, large above; `tiny_full` and so on are the same with the
+full softmax.
 run.sh chooses among them and calls this program with the corpus' own paths:
 
     train.py small --data.train-cuts … --data.dev-cuts … --data.lang-dir … --exp-dir …
@@ -50,6 +51,20 @@ def base() -> Config:
     )  # fmt: skip
 
 
+def tiny() -> Config:
+    """A third of the small model's work at each step, which counts where there are few hours."""
+    return replace(
+        base(),
+        data=DataConfig(max_duration_seconds=20.0),
+        encoder=EncoderConfig(
+            subsampling=6, subsampling_channels=32, num_layers=6, width=144, feedforward_width=288,
+            kernel_frames=15, dropout=0.1,
+        ),
+        predictor=PredictorConfig(embedding_width=128, hidden_width=256, dropout=0.2),
+        joiner=JoinerConfig(width=256),
+    )  # fmt: skip
+
+
 def medium() -> Config:
     """Twelve layers, for tens of hours and a GPU."""
     return replace(
@@ -78,7 +93,7 @@ def large() -> Config:
 
 def variants() -> dict[str, Config]:
     """Each size with sampled and with full softmax."""
-    sampled = {"small": base(), "medium": medium(), "large": large()}
+    sampled = {"tiny": tiny(), "small": base(), "medium": medium(), "large": large()}
     everything = recipes.softmaxes(base().sampling.num_sampled)["full"]
     full = {f"{name}_full": replace(c, sampling=everything) for name, c in sampled.items()}
     return recipes.in_folders({**sampled, **full}, RECIPE / "exp")
