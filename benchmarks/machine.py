@@ -20,6 +20,14 @@ MEASURED = (
     "benchmarks/worker.py",
 )
 """What decides the figures. A commit that changes nothing else does not make them old."""
+DECODING = (
+    "icefall_sampled/decoding",
+    "icefall_sampled/modeling",
+    "benchmarks/decoders.py",
+    "benchmarks/decoding_worker.py",
+    "benchmarks/widened.py",
+)
+"""The same for decoding."""
 
 
 def machine() -> dict[str, Any]:
@@ -41,10 +49,10 @@ def _processor() -> str:
     return f"{names[0] if names else platform.processor()} ({platform.machine()})"
 
 
-def code() -> dict[str, Any]:
+def code(measured: tuple[str, ...] = MEASURED) -> dict[str, Any]:
     """The last commit that changed what is measured, and whether it has been changed since."""
-    commit = _git("log", "-1", "--format=%h", "--", *MEASURED) or "unknown"
-    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--", *MEASURED))}
+    commit = _git("log", "-1", "--format=%h", "--", *measured) or "unknown"
+    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--", *measured))}
 
 
 def _git(*arguments: str) -> str:

@@ -64,14 +64,14 @@ def _seconds(row: Row) -> str:
     return row["cpu_seconds"] if alone else row.get("total_seconds", "")
 
 
-def append(path: Path, row: dict[str, Any]) -> None:
+def append(path: Path, row: dict[str, Any], *, columns: tuple[str, ...] = COLUMNS) -> None:
     """One more row, on disk when this returns."""
-    unknown = set(row) - set(COLUMNS)
+    unknown = set(row) - set(columns)
     assert not unknown, unknown
     path.parent.mkdir(parents=True, exist_ok=True)
     is_new = not path.is_file()
     with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         if is_new:
             writer.writeheader()
         writer.writerow(row)
