@@ -120,9 +120,7 @@ def run_settings(
 
 def measure(setting: Setting, repeats: int, inputs: Path) -> dict[str, Any]:
     """Run a worker and give the columns that it knows; never raises for what a worker does."""
-    python = (
-        ROOT / FOLDERS[METHODS[setting.method].environment or setting.environment] / "bin/python"
-    )
+    python = ROOT / FOLDERS[setting.environment] / "bin/python"
     if not python.is_file():
         return {"status": "not installed", "note": "see benchmarks/setup_peers.sh"}
     # Searches that take seconds an utterance are not repeated as often.
