@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Real speech in, words out: sets the environment up, prepares the English announcements, trains
-# with sampled softmax, decodes both test sets with and without the CTC constraint, and prints
-# one table. Each part skips what is done: the same command again continues where it stopped.
+# with sampled softmax, decodes both test sets by greedy and by beam search, with and without the
+# CTC constraint, and prints one table. Each part skips what is done: the same command again
+# continues where it stopped.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -61,8 +62,10 @@ fi
 python "${train[@]}"
 decode=(sampled_transducer/decode.py --exp-dir "$exp_dir" --data-dir "$data_dir"
   --sets test-announce test-unseen)
-python "${decode[@]}"
-# The constraint needs a CTC head.
-[[ $variant == *_noaux ]] || python "${decode[@]}" --ctc-top-k 100
+for search in greedy time_sync_beam; do
+  python "${decode[@]}" --method "$search"
+  # The constraint needs a CTC head.
+  [[ $variant == *_noaux ]] || python "${decode[@]}" --method "$search" --ctc-top-k 100
+done
 python -m icefall_sampled.memory measure --exp-dir "$exp_dir"
 python "$root/local/show_results.py" "$exp_dir"
