@@ -6,8 +6,6 @@ from collections import Counter
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from icefall_sampled.decoding import beam_search, greedy
 from tests.decoding.searches import (
@@ -17,7 +15,6 @@ from tests.decoding.searches import (
     plain_graves_beam,
     random_frames,
     random_model,
-    same_lists,
     some_classes,
     total_of_every_sequence,
 )
@@ -94,67 +91,3 @@ def test_beam_one_is_greedy_where_the_model_is_sure(kind: str) -> None:
                 assert (best[0].tokens, best[0].frames) == (hypothesis.tokens, hypothesis.frames)
                 compared += 1
     assert compared > 3
-
-
-@pytest.mark.parametrize("kind", PREDICTORS)
-@pytest.mark.parametrize("k", [None, 5])
-def test_batched_equals_one_by_one(kind: str, k: int | None) -> None:
-    model = random_model(kind)
-    out, lengths = random_frames(LENGTHS)
-    allowed = None if k is None else some_classes(4, k)
-    together = beam_search(model, out, lengths, allowed=allowed, beam=3)
-    for n, best in enumerate(together):
-        rows = slice(n, n + 1)
-        alone = beam_search(
-            model, out[rows, : LENGTHS[n]], lengths[rows], beam=3,
-            allowed=None if allowed is None else allowed[rows],
-        )  # fmt: skip
-        assert same_lists(best, alone[0])
-
-
-def test_all_classes_allowed_is_no_constraint() -> None:
-    model = random_model()
-    out, lengths = random_frames(LENGTHS)
-    free = beam_search(model, out, lengths, beam=4)
-    bound = beam_search(model, out, lengths, allowed=some_classes(4, V), beam=4)
-    assert all(same_lists(a, b) for a, b in zip(bound, free, strict=True))
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), k=st.integers(1, V))
-def test_nothing_outside_the_allowed_set_is_emitted(seed: int, k: int) -> None:
-    model = random_model("stateless", seed=seed, blank=0.0)
-    out, lengths = random_frames([3, 2], seed=seed)
-    allowed = some_classes(2, k, seed=seed)
-    found = beam_search(model, out, lengths, allowed=allowed, beam=4, max_symbols=2)
-    for n, best in enumerate(found):
-        for hypothesis in best:
-            assert set(hypothesis.tokens) <= set(allowed[n].tolist()) - {0}
-            assert hypothesis.frames == sorted(hypothesis.frames)
-
-
-def test_of_equal_hypotheses_the_shorter_and_then_the_lower_label_comes_first() -> None:
-    model = random_model(vocab_size=5)
-    with torch.no_grad():
-        model.joiner.output.weight.zero_()
-        model.joiner.output.bias.zero_()
-    out, lengths = random_frames([1])
-    best = beam_search(model, out, lengths, beam=4, length_norm=False)[0]
-    assert [h.tokens for h in best] == [[], [1], [2], [3]]
-
-
-def test_no_frames_at_all() -> None:
-    model = random_model()
-    found = beam_search(model, torch.zeros(2, 0, 16).double(), torch.tensor([0, 0]))
-    assert [[(h.tokens, h.log_prob) for h in best] for best in found] == [[([], 0.0)]] * 2
-
-
-def test_bad_arguments_are_named() -> None:
-    model = random_model()
-    out, lengths = random_frames(LENGTHS)
-    with pytest.raises(ValueError, match="beam is 0, it must be at least 1"):
-        beam_search(model, out, lengths, beam=0)
-    with pytest.raises(ValueError, match="max_symbols is 0, it must be at least 1"):
-        beam_search(model, out, lengths, max_symbols=0)
-    with pytest.raises(ValueError, match="allowed has 3 rows, it must have one for each of 4"):
-        beam_search(model, out, lengths, allowed=torch.zeros(3, 1, dtype=torch.int64))

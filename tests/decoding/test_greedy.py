@@ -60,22 +60,6 @@ def test_greedy_is_the_plain_one(kind: str, max_symbols: int, seed: int) -> None
         assert same(hypothesis, expected)
 
 
-@pytest.mark.parametrize("kind", PREDICTORS)
-@pytest.mark.parametrize("constrained", [False, True])
-def test_batched_equals_one_by_one(kind: str, constrained: bool) -> None:
-    model = random_model(kind)
-    out, lengths = random_frames(LENGTHS)
-    allowed = top_k(torch.rand(4, VOCAB_SIZE, dtype=torch.float64), 6) if constrained else None
-    together = greedy(model, out, lengths, allowed=allowed)
-    for n, hypothesis in enumerate(together):
-        rows = slice(n, n + 1)
-        alone = greedy(
-            model, out[rows, : LENGTHS[n]], lengths[rows],
-            allowed=None if allowed is None else allowed[rows],
-        )  # fmt: skip
-        assert same(hypothesis, alone[0])
-
-
 @settings(max_examples=40)
 @given(seed=st.integers(0, 10**6), k=st.integers(1, VOCAB_SIZE))
 def test_nothing_outside_the_allowed_set_is_emitted(seed: int, k: int) -> None:
@@ -88,16 +72,6 @@ def test_nothing_outside_the_allowed_set_is_emitted(seed: int, k: int) -> None:
             model, out[n, : int(lengths[n])], classes=allowed[n].tolist(), max_symbols=2
         )
         assert same(hypothesis, expected)
-
-
-@pytest.mark.parametrize("kind", PREDICTORS)
-def test_all_classes_allowed_is_no_constraint(kind: str) -> None:
-    model = random_model(kind)
-    out, lengths = random_frames(LENGTHS)
-    free = greedy(model, out, lengths)
-    allowed = top_k(torch.rand(4, VOCAB_SIZE, dtype=torch.float64), VOCAB_SIZE)
-    bound = greedy(model, out, lengths, allowed=allowed)
-    assert all(same(a, b) for a, b in zip(bound, free, strict=True))
 
 
 @pytest.mark.parametrize("max_symbols", [1, 2, 5])

@@ -6,11 +6,9 @@ import math
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor
 
-from icefall_sampled.decoding import Hypothesis, ModifiedBeamSearch, greedy, modified_beam
+from icefall_sampled.decoding import Hypothesis, greedy, modified_beam
 from tests.decoding.searches import (
     PREDICTORS,
     Nodes,
@@ -75,71 +73,6 @@ def test_beam_one_is_greedy_with_one_label_a_frame(kind: str) -> None:
         for best, hypothesis in zip(found, expected, strict=True):
             assert (best[0].tokens, best[0].frames) == (hypothesis.tokens, hypothesis.frames)
             assert best[0].log_prob == pytest.approx(hypothesis.log_prob)
-
-
-@pytest.mark.parametrize("kind", PREDICTORS)
-@pytest.mark.parametrize("k", [None, 5])
-def test_batched_equals_one_by_one(kind: str, k: int | None) -> None:
-    model = random_model(kind)
-    out, lengths = random_frames(LENGTHS)
-    allowed = None if k is None else some_classes(4, k)
-    together = modified_beam(model, out, lengths, allowed=allowed, beam=4)
-    for n, best in enumerate(together):
-        rows = slice(n, n + 1)
-        alone = modified_beam(
-            model, out[rows, : LENGTHS[n]], lengths[rows], beam=4,
-            allowed=None if allowed is None else allowed[rows],
-        )  # fmt: skip
-        assert same_lists(best, alone[0])
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), pieces=st.lists(st.integers(0, 4), min_size=1, max_size=5))
-def test_in_pieces_it_is_the_same_as_at_once(seed: int, pieces: list[int]) -> None:
-    model = random_model("lstm", seed=seed)
-    lengths = torch.tensor([sum(pieces), sum(pieces[1:])])
-    out, _ = random_frames([int(lengths[0]) + 1] * 2, seed=seed)
-    allowed = some_classes(2, 6, seed=seed)
-    whole = modified_beam(model, out, lengths, allowed=allowed, beam=3)
-    search = ModifiedBeamSearch(model, 2, beam=3)
-    done = torch.zeros(2, dtype=torch.int64)
-    for i, piece in enumerate(pieces):
-        new = torch.tensor([piece, piece if i else 0])
-        rows = [out[n, done[n] : done[n] + piece] for n in range(2)]
-        search.advance(torch.stack(rows), new, allowed=allowed)
-        done += new
-    assert all(same_lists(a, b) for a, b in zip(search.results(), whole, strict=True))
-
-
-def test_all_classes_allowed_is_no_constraint() -> None:
-    model = random_model()
-    out, lengths = random_frames(LENGTHS)
-    free = modified_beam(model, out, lengths, beam=4)
-    bound = modified_beam(model, out, lengths, allowed=some_classes(4, V), beam=4)
-    assert all(same_lists(a, b) for a, b in zip(bound, free, strict=True))
-
-
-@settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), k=st.integers(1, V))
-def test_nothing_outside_the_allowed_set_is_emitted(seed: int, k: int) -> None:
-    model = random_model("stateless", seed=seed, blank=0.0)
-    out, lengths = random_frames([5, 3], seed=seed)
-    allowed = some_classes(2, k, seed=seed)
-    for n, best in enumerate(modified_beam(model, out, lengths, allowed=allowed, beam=6)):
-        for hypothesis in best:
-            assert set(hypothesis.tokens) <= set(allowed[n].tolist()) - {0}
-            assert hypothesis.frames == sorted(set(hypothesis.frames))
-
-
-def test_of_equal_hypotheses_blank_comes_first_and_then_the_lower_label() -> None:
-    model = random_model(vocab_size=5)
-    with torch.no_grad():
-        model.joiner.output.weight.zero_()
-        model.joiner.output.bias.zero_()
-    out, lengths = random_frames([1])
-    best = modified_beam(model, out, lengths, beam=3, length_norm=False)[0]
-    assert [h.tokens for h in best] == [[], [1], [2]]
-    assert [h.log_prob for h in best] == pytest.approx([-math.log(5)] * 3)
 
 
 def test_the_final_order_is_by_nats_a_label() -> None:
@@ -209,20 +142,3 @@ def test_shallow_fusion_adds_the_language_model(k: int | None) -> None:
     none = modified_beam(model, out, lengths, beam=4, allowed=allowed, lm=lm, lm_weight=0.0)
     without = modified_beam(model, out, lengths, beam=4, allowed=allowed)
     assert all(same_lists(a, b) for a, b in zip(none, without, strict=True))
-
-
-def test_no_frames_at_all() -> None:
-    model = random_model()
-    found = modified_beam(model, torch.zeros(2, 0, 16).double(), torch.tensor([0, 0]))
-    assert [[(h.tokens, h.log_prob) for h in best] for best in found] == [[([], 0.0)]] * 2
-
-
-def test_bad_arguments_are_named() -> None:
-    model = random_model()
-    out, lengths = random_frames(LENGTHS)
-    with pytest.raises(ValueError, match="beam is 0, it must be at least 1"):
-        modified_beam(model, out, lengths, beam=0)
-    with pytest.raises(ValueError, match=r"max_gap is 0.0, it must be positive"):
-        modified_beam(model, out, lengths, max_gap=0.0)
-    with pytest.raises(ValueError, match="allowed has 3 rows, it must have one for each of 4"):
-        modified_beam(model, out, lengths, allowed=torch.zeros(3, 1, dtype=torch.int64))
