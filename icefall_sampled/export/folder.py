@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from icefall_sampled.config import Config
@@ -62,7 +62,9 @@ def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
     (folder / CONFIG).unlink(missing_ok=True)
     state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     with replacing(folder / WEIGHTS) as temporary:
-        save_file(state, str(temporary))
+        # Written by safetensors itself, it would be for its owner alone to read, and a full disk
+        # no OSError.
+        temporary.write_bytes(save(state))
     table = _token_file(lang_dir)
     if table != TOKEN_FILES[0]:  # that one would be taken first
         (folder / TOKEN_FILES[0]).unlink(missing_ok=True)

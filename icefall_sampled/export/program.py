@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from icefall_sampled import cli
+from icefall_sampled import checkpoint, cli
 from icefall_sampled.decoding.search import SearchConfig
 from icefall_sampled.export.folder import ExportError, is_folder, open_model, save_folder
 from icefall_sampled.export.onnx import save_onnx
@@ -53,6 +55,10 @@ class ExportConfig:
             raise ValueError("format is empty, it must name one at least")
         if self.out.exists() and self.exp_dir.exists() and self.out.samefile(self.exp_dir):
             raise ValueError(f"out is {self.out}, it must be another folder than exp_dir")
+        if self.out.exists() and not self.out.is_dir():
+            raise ValueError(f"out is {self.out}, it must be a folder")
+        if checkpoint.find(self.out):
+            raise ValueError(f"out is {self.out}, it must not be the folder of a training run")
 
 
 def export(config: ExportConfig, *, make_model: MakeModel = Transducer) -> None:
@@ -64,6 +70,7 @@ def export(config: ExportConfig, *, make_model: MakeModel = Transducer) -> None:
 
     Raises:
         ValueError: where the model cannot be read, or cannot be had in such a format.
+        OSError: where something cannot be written.
     """
     config.validate()
     model, _ = open_model(
@@ -74,6 +81,21 @@ def export(config: ExportConfig, *, make_model: MakeModel = Transducer) -> None:
     lang_dir = lang_dir or model.config.data.lang_dir
     if model.ctc is None and (config.ctc_top_k or config.blank_skip < 1):
         raise ExportError("ctc_top_k and blank_skip need a CTC head, this model has none")
+    with _writing(config.out):
+        _write(config, model, lang_dir)
+    logger.info("%s: %s", config.out, ", ".join(sorted(path.name for path in config.out.iterdir())))
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """An error of writing says where to."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"cannot write to {folder}: {error.strerror or error}") from error
+
+
+def _write(config: ExportConfig, model: Transducer, lang_dir: Path) -> None:
     if "safetensors" in config.format:
         save_folder(config.out, model, lang_dir=lang_dir)
     if "torchscript" in config.format:
@@ -85,7 +107,6 @@ def export(config: ExportConfig, *, make_model: MakeModel = Transducer) -> None:
             max_symbols=config.max_symbols,
         )
         save_onnx(config.out, model, graphs, lang_dir=lang_dir)
-    logger.info("%s: %s", config.out, ", ".join(sorted(path.name for path in config.out.iterdir())))
 
 
 def main() -> None:

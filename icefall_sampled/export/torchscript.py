@@ -181,8 +181,9 @@ def save_torchscript(path: Path, model: Transducer) -> None:
         # That tracing, or TorchScript as such, has its limits; the tests look at the outcome.
         warnings.simplefilter("ignore")
         scripted = torch.jit.script(Exported(_parts(model), model).eval())
-        with replacing(path) as temporary:
-            torch.jit.save(scripted, str(temporary))
+        # Torch's C++ must not open the file: on a full disk it ends the whole process.
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            torch.jit.save(scripted, file)
 
 
 def _parts(model: Transducer) -> dict[str, Any]:

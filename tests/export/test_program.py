@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ def test_the_command_writes_every_format(folder: Path, tmp_path: Path) -> None:
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"config.json", "model.safetensors", "tokens.txt", TORCHSCRIPT} | ONNX
     load_folder(tmp_path / "out")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").iterdir()}
+    assert len(modes) == 1, "whoever may read one of them may read all"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,33 @@ def test_only_what_was_asked_for_is_written(folder: Path, tmp_path: Path) -> Non
 def test_a_folder_is_not_exported_into_itself(folder: Path) -> None:
     with pytest.raises(ValueError, match="must be another folder than exp_dir"):
         export(ExportConfig(exp_dir=folder, out=folder))
+
+
+def test_out_is_neither_a_file_nor_a_run(folder: Path, tmp_path: Path) -> None:
+    file, training = tmp_path / "file", tmp_path / "run"
+    file.touch()
+    training.mkdir()
+    (training / "step-00000010.pt").touch()
+    with pytest.raises(ValueError, match="^out is .*file, it must be a folder$"):
+        export(ExportConfig(exp_dir=folder, out=file))
+    with pytest.raises(ValueError, match="^out is .*run, it must not be the folder of a training"):
+        export(ExportConfig(exp_dir=folder, out=training))
+    assert [path.name for path in training.iterdir()] == ["step-00000010.pt"]
+
+
+@pytest.mark.parametrize("format", ["safetensors", "torchscript", "onnx"])
+def test_a_disk_that_takes_no_more_is_one_sentence(
+    format: str, folder: Path, tmp_path: Path
+) -> None:
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); "
+        "from icefall_sampled.export.__main__ import cli, main; cli.run(main)"
+    )
+    out = tmp_path / "out"
+    done = run("-c", program, "--exp-dir", folder, "--out", out, "--format", format)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr == f"error: cannot write to {out}: File too large\n"
+    assert not list(out.glob("*")), "nothing half written is left"
 
 
 def test_constraint_and_blank_skip_need_a_ctc_head(tmp_path: Path) -> None:
