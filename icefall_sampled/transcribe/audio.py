@@ -51,7 +51,8 @@ class Audio:
 
     def __init__(self, source: Path | BinaryIO) -> None:
         try:
-            self._container: Any = av.open(str(source) if isinstance(source, Path) else source)
+            # Without the scheme FFmpeg would take "talk:1.wav" for one of its own.
+            self._container: Any = av.open(f"file:{source}" if isinstance(source, Path) else source)
         except Exception as error:  # whatever a broken file makes FFmpeg or Python raise
             raise Unreadable(_reason(error)) from error
         self._stream: Any = self._container.streams.best("audio")
@@ -161,12 +162,15 @@ class Audio:
         if self._container.format.name not in _GUESSED_LENGTHS:
             raise Unreadable(ends)
         if self._heard < 0.9 * self.seconds:
-            logger.warning("%s: %s, if its header is right", self._container.name, ends)
+            logger.warning(
+                "%s: %s, if its header is right", self._container.name.removeprefix("file:"), ends
+            )
 
 
 def _arrays(frames: list[Any]) -> Iterator[Samples]:
     for frame in frames:
-        yield frame.to_ndarray()[0]
+        # Files of floats may hold what is no number, of which nothing could be computed.
+        yield np.nan_to_num(frame.to_ndarray()[0], nan=0.0, posinf=1.0, neginf=-1.0)
 
 
 def _reason(error: BaseException) -> str:

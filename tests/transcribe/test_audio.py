@@ -127,6 +127,26 @@ def test_a_file_of_no_samples_is_empty_and_no_error(tmp_path: Path) -> None:
     assert len(read(tmp_path / "a.wav")) == 0
 
 
+@pytest.mark.parametrize(
+    "name", ["12:30.wav", "concat:a|b.wav", "pipe:0.wav", "%03d.wav", "a?b#.wav"]
+)
+def test_a_name_that_ffmpeg_would_read_otherwise(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / name, tone(0.5))
+    assert len(read(Path(name))) == RATE // 2
+
+
+def test_what_is_no_number_is_silence_or_as_loud_as_can_be(tmp_path: Path) -> None:
+    strange = tone(1.0)
+    strange[[10, 20, 30]] = np.nan, np.inf, -np.inf
+    samples = read(write(tmp_path / "a.wav", strange, codec="pcm_f32le"))
+    assert samples[[10, 20, 30]].tolist() == [0.0, 1.0, -1.0]
+    strange[[10, 20, 30]] = 0.0, 1.0, -1.0
+    np.testing.assert_array_equal(samples, strange)
+
+
 def test_a_film_without_sound_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as file:
