@@ -81,6 +81,8 @@ class _Folder(Output):
     def __init__(
         self, folder: Path, sources: Sequence[Source], format: str, *, overwrite: bool
     ) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(f"output is {folder}/, it must be a folder and not a file")
         folder.mkdir(parents=True, exist_ok=True)
         self._format, self._overwrite = format, overwrite
         self._paths = _paths(folder, sources, SUFFIX[format])
@@ -117,8 +119,17 @@ def _paths(folder: Path, sources: Sequence[Source], suffix: str) -> dict[Source,
                 f"output is {folder}, in which {other.name} and {source.name} would both be "
                 f"{path.name}: they must have different names"
             )
+        _refuse_source(path, [source])
         paths[source] = path
     return paths
+
+
+def _refuse_source(path: Path, sources: Sequence[Source]) -> None:
+    """Sound must not be replaced by its transcript."""
+    for source in sources:
+        sound = Path(source.name)
+        if path.exists() and sound.exists() and path.samefile(sound):
+            raise ValueError(f"output is {path}, it must be another file than what is transcribed")
 
 
 @contextmanager
@@ -160,5 +171,6 @@ def open_output(
         with path.open("wb") as file:
             yield _Stream(file, where, format, with_name=with_name)
         return
+    _refuse_source(path, sources)
     with replacing(path) as temporary, temporary.open("wb") as file:
         yield _Stream(file, where, format, with_name=with_name)

@@ -20,6 +20,7 @@ or the output are wrong; 130 interrupted.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -83,9 +84,11 @@ class TranscribeConfig(SearchConfig):
         return [
             *super()._rules(),
             ("avg", self.avg, self.avg >= 0, "at least 0"),
-            ("max_segment_seconds", longest, longest is None or longest >= 1, "at least 1"),
+            ("max_segment_seconds", longest, longest is None or 1 <= longest < math.inf,
+             "at least 1, and finite"),
             ("overlap_seconds", overlap, overlap is None or overlap >= 0, "at least 0"),
-            ("max_batch_seconds", self.max_batch_seconds, self.max_batch_seconds > 0, "positive"),
+            ("max_batch_seconds", self.max_batch_seconds, 0 < self.max_batch_seconds < math.inf,
+             "positive, and finite"),
             ("files", self.files, not (self.files_from == STDIN and STDIN in self.files),
              "without -: files_from reads standard input"),
         ]  # fmt: skip

@@ -87,11 +87,14 @@ def _of(name: str) -> Iterator[Source]:
 
 
 def read_list(name: str) -> list[str]:
-    """The lines of a file, or of standard input.
+    """The lines of a file, or of standard input, whichever system wrote them.
 
     Raises:
         OSError: where the file cannot be read.
     """
-    content = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+    try:
+        content = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+    except OSError as error:
+        raise OSError(f"files_from is {name}, it cannot be read: {error.strerror}") from error
     lines = content.decode("utf-8", errors="surrogateescape").split("\n")
-    return [line for line in lines if line]
+    return [line for line in (line.removesuffix("\r") for line in lines) if line]

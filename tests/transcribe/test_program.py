@@ -206,8 +206,10 @@ def test_wrong_arguments_are_one_sentence(call: Call, sounds: Path, tmp_path: Pa
         (("-", "--files-from", "-"), r"files is \('-',\), it must be without -"),
         ((sounds, "--format", "srt"), "format is srt, of which each of 5 files needs its own"),
         ((sounds, "--max-segment-seconds", "0.5"), "max_segment_seconds is 0.5, it must be at"),
+        ((sounds, "--max-segment-seconds", "inf"), "max_segment_seconds is inf, it must be at"),
         ((sounds, "--overlap-seconds", "0.6"), "overlap_seconds is 0.6, it must be at most a q"),
         ((sounds, "--max-batch-seconds", "0"), "max_batch_seconds is 0.0, it must be positive"),
+        ((sounds, "--max-batch-seconds", "inf"), "max_batch_seconds is inf, it must be positive"),
         ((sounds, "--avg", "-1"), "avg is -1, it must be at least 0"),
     ):
         with pytest.raises(ValueError, match=message) as caught:
