@@ -16,7 +16,7 @@ from icefall_sampled.tokens import BLANK
 # As long as blanks follow each other, the predictor's output stays, and later frames can be
 # computed with the present one. What comes after a label is in vain: so few of them, and only
 # where there are too few utterances to make a matrix product of some height.
-_NODES_AT_ONCE = 32
+_NODES_AT_ONCE = 64
 _MOST_AHEAD = 4
 
 

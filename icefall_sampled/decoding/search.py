@@ -14,14 +14,14 @@ from torch import Tensor
 
 from icefall_sampled.decoding.beam import beam_search
 from icefall_sampled.decoding.blank_skip import KeptFrames, skip_blanks
+from icefall_sampled.decoding.ctc_posteriors import ctc_posteriors
 from icefall_sampled.decoding.fast_beam import fast_beam
 from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.modified_beam import modified_beam
 from icefall_sampled.decoding.time_sync_beam import time_sync_beam
 from icefall_sampled.modeling import Encoded, Transducer
-from icefall_sampled.sampling import mean_posterior, top_k
-from icefall_sampled.tokens import BLANK
+from icefall_sampled.sampling import top_k
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +81,13 @@ def search(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[li
     """
     allowed, kept = None, _every_frame(encoded)
     if config.ctc_top_k or config.blank_skip < 1:
-        ctc = model.ctc_log_probs(encoded)
+        posterior, blank = ctc_posteriors(model, encoded)
         if config.ctc_top_k:
-            likely = top_k(mean_posterior(ctc, encoded.lengths), config.ctc_top_k)
+            likely = top_k(posterior, config.ctc_top_k)
             # By rising class: so ties are decided as without a constraint.
             allowed = likely.sort(dim=1).values
         if config.blank_skip < 1:
-            kept = skip_blanks(
-                encoded.out, encoded.lengths, ctc[..., BLANK], threshold=config.blank_skip
-            )
+            kept = skip_blanks(encoded.out, encoded.lengths, blank, threshold=config.blank_skip)
     found = _METHODS[config.method](model, kept.encoder_out, kept.lengths, allowed, config)
     return [
         [kept.in_time(row, hypothesis) for hypothesis in best[: config.nbest]]

@@ -1,0 +1,37 @@
+"""What the CTC constraint and blank skip ask of the CTC head."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from icefall_sampled.modeling import Encoded, Transducer
+from icefall_sampled.tokens import BLANK
+
+
+@torch.no_grad()
+def ctc_posteriors(model: Transducer, encoded: Encoded) -> tuple[Tensor, Tensor]:
+    """The mean posterior of each utterance, and blank's log-probability at each frame.
+
+    One utterance after the other: for all frames of a batch the posteriors would be the largest
+    tensor of a search by far, and with a large vocabulary greedy search would wait for them.
+
+    Args:
+        model: with a CTC head.
+        encoded: N utterances of up to T frames.
+
+    Returns:
+        (N, V), zeros for an utterance without frames, and (N, T) in nats, zeros beyond its frames.
+
+    Raises:
+        ValueError: where the model has no CTC head.
+    """
+    mean = encoded.out.new_zeros(len(encoded.out), model.vocab_size)
+    blank = encoded.out.new_zeros(encoded.out.shape[:2])
+    for n, length in enumerate(encoded.lengths.tolist()):
+        taps = [tap[n : n + 1, :length] for tap in encoded.taps]
+        one = Encoded(encoded.out[n : n + 1, :length], encoded.lengths[n : n + 1], taps)
+        log_probs = model.ctc_log_probs(one)[0]
+        blank[n, :length] = log_probs[:, BLANK]
+        mean[n] = log_probs.exp().sum(dim=0) / max(length, 1)
+    return mean, blank
