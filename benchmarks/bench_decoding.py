@@ -67,6 +67,9 @@ def make_settings(
     lstm = ("one by one", "greedy", "modified_beam", "time_sync_beam")
     stateless = ("one by one", "greedy", "modified_beam", "time_sync_beam", "fast_beam")
     found = []
+    for environment in ("torch2", "k2"):
+        large = replace(usual, vocab_size=max(vocab_sizes), environment=environment)
+        found.append(replace(large, method="encoder"))
     for vocab in sorted(vocab_sizes, reverse=True):
         variants = VARIANTS if vocab == max(vocab_sizes) else (VARIANTS[0], VARIANTS[-1])
         for kind, environment, methods in (
@@ -194,7 +197,7 @@ class _Inputs:
     def errors(self, setting: Setting, found: list[list[int]]) -> dict[str, Any]:
         """Columns about what was found."""
         texts = [cut.supervisions[0].text for cut in self._chosen(setting)]
-        counts = errors(found, texts, self._tokens)
+        counts = errors([self._tokens.decode(labels) for labels in found], texts)
         return {"errors": counts.total, "words": counts.reference}
 
 

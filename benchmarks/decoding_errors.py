@@ -55,11 +55,11 @@ def encodings(model: Transducer, tokens: TokenTable, cuts_file: Path) -> Encodin
     ]
 
 
-def errors(found: list[list[int]], texts: list[str], tokens: TokenTable) -> ErrorCounts:
-    """Word errors of label sequences."""
+def errors(found: list[str], texts: list[str]) -> ErrorCounts:
+    """Word errors of what was found against the references."""
     return score(
-        Result(id=str(i), reference=text.split(), hypothesis=tokens.decode(labels).split())
-        for i, (labels, text) in enumerate(zip(found, texts, strict=True))
+        Result(id=str(i), reference=text.split(), hypothesis=words.split())
+        for i, (words, text) in enumerate(zip(found, texts, strict=True))
     )
 
 
@@ -74,7 +74,7 @@ def measure(
         found += [best[0].tokens for best in search(model, batch, config)]
         texts += references
     seconds = time.process_time() - began
-    counts = errors(found, texts, tokens)
+    counts = errors([tokens.decode(labels) for labels in found], texts)
     return {
         "errors": counts.total, "words": counts.reference, "percent": round(counts.percent, 3),
         "cpu_seconds": round(seconds, 3),
