@@ -93,8 +93,8 @@ def check_fast_beam(model: Transducer) -> None:
     if not isinstance(model.predictor, StatelessPredictor):
         raise ValueError(
             "method is fast_beam, which needs a predictor that sees a few labels alone "
-            "(predictor.kind stateless); this model has an LSTM: it must be greedy, beam or "
-            "modified_beam"
+            "(predictor.kind stateless); this model has an LSTM: it must be greedy, beam, "
+            "time_sync_beam or modified_beam"
         )
     _k2()
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -63,7 +60,7 @@ class GreedySearch:
         out, self._state = model.predictor.step(start, model.predictor.initial_state(num, device))
         self._predicted = model.joiner.predictor_projection(out)
         self._log_probs = torch.zeros(num, dtype=torch.float64, device=device)
-        self._done = torch.zeros(num, dtype=torch.int64)
+        self._done = [0] * num
         self._hypotheses = [Hypothesis() for _ in range(num)]
 
     @torch.no_grad()
@@ -97,12 +94,16 @@ class GreedySearch:
             at[full] += 1
             said[full] = 0
             rows = rows[at[rows] < encoder_lengths[rows]]
-        self._done += encoder_lengths.cpu()
+        pairs = zip(self._done, encoder_lengths.tolist(), strict=True)
+        self._done = [done + new for done, new in pairs]
 
-    def results(self) -> list[list[Hypothesis]]:
+    def results(self, nbest: int | None = None) -> list[list[Hypothesis]]:
         """The hypothesis of each utterance so far, as an n-best list of one."""
         totals = zip(self._hypotheses, self._log_probs.tolist(), strict=True)
-        return [[replace(copy.deepcopy(found), log_prob=total)] for found, total in totals]
+        return [
+            [Hypothesis(x.tokens[:], x.frames[:], x.token_log_probs[:], total)][:nbest]
+            for x, total in totals
+        ]
 
     def _best(
         self, frames: Tensor, output: OutputLayer, rows: Tensor, t: Tensor, inside: Tensor
@@ -127,7 +128,7 @@ class GreedySearch:
         for row, label, value, frame in zip(*said, strict=True):
             hypothesis = self._hypotheses[row]
             hypothesis.tokens.append(label)
-            hypothesis.frames.append(int(self._done[row]) + frame)
+            hypothesis.frames.append(self._done[row] + frame)
             hypothesis.token_log_probs.append(value)
 
 

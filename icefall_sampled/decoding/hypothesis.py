@@ -18,7 +18,7 @@ class Hypothesis:
     """Log-probability in nats of each label at its node, over the classes that decoding allowed."""
     log_prob: float = 0.0
     """Log-probability in nats, blanks included: of one alignment from greedy and fast_beam
-    search, of the sum of the alignments found from beam and modified_beam search."""
+    search, of the sum of the alignments found from the other searches."""
 
     @property
     def confidence(self) -> float:

@@ -33,6 +33,7 @@ def modified_beam(
     beam: int = 10,
     max_gap: float = math.inf,
     length_norm: bool = True,
+    nbest: int | None = None,
     lm: LanguageModel | None = None,
     lm_weight: float = 0.0,
 ) -> list[list[Hypothesis]]:
@@ -46,6 +47,7 @@ def modified_beam(
         beam: B, at least 1; 1 is greedy search with one label a frame.
         max_gap: nats; what is further than this behind the best of its utterance is dropped.
         length_norm: whether the final order is by nats a label.
+        nbest: hypotheses of each utterance at the most; None for all that there are.
         lm: for shallow fusion.
         lm_weight: what its log-probabilities are multiplied by before they are added.
 
@@ -62,7 +64,7 @@ def modified_beam(
         lm=lm, lm_weight=lm_weight,
     )  # fmt: skip
     search.advance(encoder_out, encoder_lengths, allowed=allowed)
-    return search.results()
+    return search.results(nbest)
 
 
 class ModifiedBeamSearch(BatchedBeamSearch):

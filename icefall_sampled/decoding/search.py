@@ -14,6 +14,7 @@ from torch import Tensor
 
 from icefall_sampled.decoding.beam import beam_search
 from icefall_sampled.decoding.blank_skip import KeptFrames, skip_blanks
+from icefall_sampled.decoding.constraint import in_order
 from icefall_sampled.decoding.ctc_posteriors import ctc_posteriors
 from icefall_sampled.decoding.fast_beam import fast_beam
 from icefall_sampled.decoding.greedy import greedy
@@ -83,9 +84,7 @@ def search(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[li
     if config.ctc_top_k or config.blank_skip < 1:
         posterior, blank = ctc_posteriors(model, encoded)
         if config.ctc_top_k:
-            likely = top_k(posterior, config.ctc_top_k)
-            # By rising class: so ties are decided as without a constraint.
-            allowed = likely.sort(dim=1).values
+            allowed = in_order(top_k(posterior, config.ctc_top_k))
         if config.blank_skip < 1:
             kept = skip_blanks(encoded.out, encoded.lengths, blank, threshold=config.blank_skip)
     found = _METHODS[config.method](model, kept.encoder_out, kept.lengths, allowed, config)
@@ -125,7 +124,7 @@ def _time_sync_beam(
 ) -> list[list[Hypothesis]]:
     return time_sync_beam(
         model, out, lengths, allowed=allowed, beam=config.beam, max_symbols=config.max_symbols,
-        max_gap=config.max_gap, length_norm=config.length_norm,
+        max_gap=config.max_gap, length_norm=config.length_norm, nbest=config.nbest,
     )  # fmt: skip
 
 
@@ -134,7 +133,7 @@ def _modified_beam(
 ) -> list[list[Hypothesis]]:
     return modified_beam(
         model, out, lengths, allowed=allowed, beam=config.beam, max_gap=config.max_gap,
-        length_norm=config.length_norm,
+        length_norm=config.length_norm, nbest=config.nbest,
     )  # fmt: skip
 
 

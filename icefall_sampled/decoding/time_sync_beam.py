@@ -37,6 +37,7 @@ def time_sync_beam(
     max_symbols: int = 10,
     max_gap: float = math.inf,
     length_norm: bool = True,
+    nbest: int | None = None,
     lm: LanguageModel | None = None,
     lm_weight: float = 0.0,
 ) -> list[list[Hypothesis]]:
@@ -51,6 +52,7 @@ def time_sync_beam(
         max_symbols: labels at one frame at the most, at least 1; blank has to follow.
         max_gap: nats; what is further than this behind the best of its utterance is dropped.
         length_norm: whether the final order is by nats a label.
+        nbest: hypotheses of each utterance at the most; None for all that there are.
         lm: for shallow fusion.
         lm_weight: what its log-probabilities are multiplied by before they are added.
 
@@ -67,7 +69,7 @@ def time_sync_beam(
         length_norm=length_norm, lm=lm, lm_weight=lm_weight,
     )  # fmt: skip
     search.advance(encoder_out, encoder_lengths, allowed=allowed)
-    return search.results()
+    return search.results(nbest)
 
 
 class TimeSyncBeamSearch(BatchedBeamSearch):

@@ -39,7 +39,7 @@ def test_each_method_is_its_function() -> None:
         found = search(model, encoded, config)
         assert all(same_lists(a, b) for a, b in zip(found, lists, strict=True))
         best = search(model, encoded, SearchConfig(method=method, beam=3, max_symbols=2))
-        assert [len(hypotheses) for hypotheses in best] == [1] * 4
+        assert all(same_lists(a, b[:1]) for a, b in zip(best, lists, strict=True))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -73,6 +73,35 @@ def test_blank_skip_decodes_the_other_frames_alone(method: str) -> None:
         for a, b in zip(best, alone, strict=True):
             assert a.tokens == b.tokens and a.log_prob == pytest.approx(b.log_prob)
             assert a.frames == [kept[n][t] for t in b.frames]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_utterance_without_frames_says_nothing_under_a_constraint_too(method: str) -> None:
+    model, encoded = case(blank=0.0)
+    config = SearchConfig(method=method, beam=3, ctc_top_k=4, blank_skip=0.9)
+    expected = search(model, encoded, config)
+    lengths = torch.tensor([*LENGTHS[:2], 0, LENGTHS[3]])
+    encoded.out[2] = float("nan")  # padding alone
+    found = search(model, Encoded(encoded.out, lengths, []), config)
+    assert [(h.tokens, h.log_prob) for h in found[2]] == [([], 0.0)]
+    assert all(same_lists(found[n], expected[n]) for n in (0, 1, 3))
+    none = search(model, Encoded(encoded.out[:2, :0], torch.tensor([0, 0]), []), config)
+    assert [h.tokens for best in none for h in best] == [[], []]
+
+
+@pytest.mark.skipif(not hasattr(torch, "set_default_device"), reason="torch 2")
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_is_made_on_another_device_than_the_models(method: str) -> None:
+    """A tensor made without naming a device is, here, on one that no computation is done on."""
+    model, encoded = case(blank=0.0)
+    config = SearchConfig(method=method, beam=3, ctc_top_k=4, blank_skip=0.9, nbest=2)
+    expected = search(model, encoded, config)
+    torch.set_default_device("meta")
+    try:
+        found = search(model, encoded, config)
+    finally:
+        torch.set_default_device("cpu")
+    assert all(same_lists(a, b) for a, b in zip(found, expected, strict=True))
 
 
 def test_skipped_frames_move_together() -> None:
