@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 import numpy as np
 import torch
@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 class StreamConfig(SearchConfig):
     """What to listen to, with what, and how."""
 
+    method: Literal["greedy", "modified_beam", "time_sync_beam"] = "greedy"
+    """Greedy; beam search with one label a frame; or beam search with several labels a frame."""
     model: Positional[Path]
     """An exported folder, or a training run's."""
     source: Positional[str] = STDIN
@@ -84,6 +86,11 @@ class Listener:
             ValueError: where the model was not trained for streaming.
         """
         encoder = model.config.encoder
+        if not encoder.causal:
+            raise ValueError(
+                f"model is {config.model}, it must be one that was trained for streaming "
+                "(encoder.causal)"
+            )
         trained = [chunk for chunk in encoder.chunk_frames if chunk]
         chunk = config.chunk_frames or min(trained, default=1)
         context = chosen_context(encoder, chunk, config.left_context_frames)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from icefall_sampled.decoding.blank_skip import skip_blanks
+from icefall_sampled.decoding.constraint import in_order
 from icefall_sampled.decoding.greedy import GreedySearch
 from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.modified_beam import ModifiedBeamSearch
@@ -38,8 +39,8 @@ class Search(Protocol):
     ) -> None:
         """Decode further frames: (N, T, D) and (N,)."""
 
-    def results(self) -> list[list[Hypothesis]]:
-        """The n-best list of each utterance so far."""
+    def results(self, nbest: int | None = None) -> list[list[Hypothesis]]:
+        """The n-best list of each utterance so far; all of it, or the best `nbest`."""
 
 
 def begin_search(model: Transducer, num: int, config: SearchConfig) -> Search:
@@ -115,7 +116,7 @@ class StreamingRecogniser:
 
     def results(self) -> list[list[Hypothesis]]:
         """N-best lists of what was searched so far; final for the streams that have ended."""
-        found = [best[: self._config.nbest] for best in self._search.results()]
+        found = self._search.results(self._config.nbest)
         if self._config.blank_skip < 1:
             for kept, best in zip(self._kept, found, strict=True):
                 for hypothesis in best:
@@ -131,7 +132,7 @@ class StreamingRecogniser:
                 beyond = padding_mask(lengths, out.shape[1])[..., None]
                 # The sum has the order of the mean.
                 self._posterior += log_probs.exp().masked_fill(beyond, 0.0).sum(dim=1)
-                allowed = top_k(self._posterior, config.ctc_top_k)
+                allowed = in_order(top_k(self._posterior, config.ctc_top_k))
             if config.blank_skip < 1:
                 blank = log_probs[..., BLANK]
                 kept = skip_blanks(out, lengths, blank, threshold=config.blank_skip)

@@ -98,6 +98,7 @@ class StreamingEncoder:
         Raises:
             ValueError: where the piece does not fit the state, or comes after a stream's end.
         """
+        lengths = lengths.to(state.lengths.device)
         _check(features, lengths, state)
         ended = state.ended | torch.as_tensor(final, device=state.ended.device)
         state = _with_features(replace(state, ended=ended), features, lengths)
