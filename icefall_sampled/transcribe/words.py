@@ -153,17 +153,18 @@ def joined(
     Near its own edge a segment hears half a word, so each word is taken from the side on which it
     is farther from the edge. The two emit it at slightly different times: the seam is therefore
     laid before a word that both have, the one nearest to the middle, and by time alone only where
-    there is none.
+    there is none before which time would not run backwards.
     """
     middle = (begin + end) / 2
     best: tuple[float, int, int] | None = None
     for i, word in enumerate(left):
         if word.start < begin:
             continue
+        reached = left[i - 1].start if i else begin
         same = [
             (abs(other.start - word.start), j)
             for j, other in enumerate(right)
-            if other.text == word.text and other.start < end
+            if other.text == word.text and reached <= other.start < end
         ]
         apart, j = min(same, default=(math.inf, 0))
         if apart <= _SAME_SECONDS:

@@ -149,6 +149,13 @@ def test_without_a_common_word_time_decides() -> None:
     assert [[w.text for w in side] for side in kept] == [["a", "b"], ["c", "d"]]
 
 
+def test_time_never_runs_backwards_across_a_seam() -> None:
+    left = [word("a", 8.6), word("b", 8.95), word("one", 9.2)]
+    right = [word("one", 8.8), word("c", 9.4)]  # another "one", it seems
+    before, after = joined(left, right, begin=8.0, end=10.0)
+    assert [w.text for w in before + after] == ["a", "b", "c"]
+
+
 def test_what_one_side_alone_heard_is_kept() -> None:
     early, late = word("a", 7.0), word("b", 8.5)
     assert joined([early], [late], begin=8.0, end=10.0) == ([early], [late])
