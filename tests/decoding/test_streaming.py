@@ -94,7 +94,7 @@ def test_pieces_are_recognised_as_the_whole(
     name: str, config: SearchConfig, skipping: bool, cuts: list[list[int]]
 ) -> None:
     model = MODELS[name]
-    torch.manual_seed(len(cuts[0]))
+    torch.manual_seed(6)  # of which every search makes words
     features = 2.0 * torch.randn(3, max(LENGTHS), 80, dtype=torch.float64)
     encoded = encoded_whole(model, features)
     if skipping:  # half of the frames of the first stream
