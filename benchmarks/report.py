@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import findings, plots, tables
+from benchmarks import decoding_report, findings, plots, tables
 from benchmarks import rows as rows_file
 from benchmarks.bench_loss import RESULTS
 from benchmarks.machine import ROOT
@@ -23,7 +23,7 @@ SHORT = ("k2 full", "k2 pruned", "fast_rnnt pruned", "naive sampled", "fused ful
          "fused full + draft", "fused sampled", "fused sampled + draft")  # fmt: skip
 """The methods of the short table."""
 
-MARK = "benchmark"
+MARK, DECODING_MARK = "benchmark", "decoding"
 LONG, SHORT_IN = RESULTS.parent / "README.md", ROOT / "README.md"
 
 
@@ -110,6 +110,16 @@ def write(folder: Path, *, long: Path, short: Path) -> None:
     plots.draw_losses(losses, folder / "losses.png")
     if growth:
         plots.draw_growth(growth, folder / "growth.png")
+    write_decoding(folder, long=long, short=short)
+
+
+def write_decoding(folder: Path, *, long: Path, short: Path) -> None:
+    """The same of the searches, where there are results of them."""
+    times, errors, whole = decoding_report.read(folder)
+    if times and errors:
+        tables.replace_between(long, DECODING_MARK, decoding_report.text(times, errors, whole))
+        tables.replace_between(short, DECODING_MARK, decoding_report.short(times, errors))
+        decoding_report.draw(times, errors, folder / "decoding.png")
 
 
 def main(
@@ -121,7 +131,8 @@ def main(
     """Write tables and figures from the results.
 
     Args:
-        results: folder of losses.csv, growth.csv, profile.csv; the figures go there too.
+        results: folder of losses.csv, growth.csv, profile.csv and those of the searches; the
+            figures go there too.
         long: Markdown file for all tables, between its markers.
         short: Markdown file for the most telling one.
     """

@@ -5,13 +5,16 @@
 #   bash benchmarks/run.sh CHECKPOINT report          # some parts: main sizes denormals growth profile long report
 #
 # Called again, it goes on where it stopped. What other packages need is made by benchmarks/setup_peers.sh; what is not
-# there is reported as not installed. `long` (half an hour more) is not part of the whole: it must be asked for.
+# there is reported as not installed. `long` (half an hour more) and `decoding` (a quarter of an hour) are not part of the
+# whole: they must be asked for. `decoding` needs a second run of the asterisk recipe, with a stateless predictor:
+#
+#   STATELESS=egs/asterisk/ASR/exp/stateless bash benchmarks/run.sh CHECKPOINT decoding report
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if (($# < 1)); then
-  echo "usage: bash benchmarks/run.sh CHECKPOINT [main|sizes|denormals|growth|profile|long|report]…" >&2
+  echo "usage: bash benchmarks/run.sh CHECKPOINT [main|sizes|denormals|growth|profile|long|decoding|report]…" >&2
   exit 2
 fi
 checkpoint=$1
@@ -67,14 +70,25 @@ long() { # what the table leaves open
     --num-batches 1 --plan.single
 }
 
+decoding() { # the searches: time and memory, errors, and sound to text beside sherpa-onnx
+  if [[ -z ${STATELESS:-} ]]; then
+    echo "STATELESS is empty, it must be the exp folder of a run with a stateless predictor." >&2
+    exit 2
+  fi
+  OMP_NUM_THREADS=1 python -m benchmarks.decoding_errors --checkpoints "$checkpoint" "$STATELESS"
+  OMP_NUM_THREADS=1 python -m benchmarks.decoding_errors --checkpoints "$checkpoint" --methods beam --gaps 10
+  OMP_NUM_THREADS=1 python -m benchmarks.decoding_whole --checkpoint "$STATELESS"
+  python -m benchmarks.bench_decoding --checkpoints "$checkpoint" "$STATELESS"
+}
+
 report() { python -m benchmarks.report; }
 
 for part in "$@"; do
   case $part in
     main) main_part ;;
-    sizes | denormals | growth | profile | long | report) "$part" ;;
+    sizes | denormals | growth | profile | long | decoding | report) "$part" ;;
     *)
-      echo "There is no part '$part': say main, sizes, denormals, growth, profile, long or report." >&2
+      echo "There is no part '$part': say main, sizes, denormals, growth, profile, long, decoding or report." >&2
       exit 2
       ;;
   esac
