@@ -1,4 +1,8 @@
-"""What shallow fusion needs of a language model: the same stepping as a prediction network."""
+"""What shallow fusion needs of a language model: the same stepping as a prediction network.
+
+This is the interface alone. `modified_beam` and `time_sync_beam` take a model that has it; there is
+none in this package, and no program has an option for one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ class LanguageModel(Protocol):
     """Scores the next label given all labels before it; any LM over the same token table.
 
     A state is a tensor whose first dimension is that of the labels, so that hypotheses are
-    picked and reordered by indexing. `modeling.predictor` has two networks that can be one.
+    picked and reordered by indexing. `modeling.predictor` has two networks that step like this.
     """
 
     def initial_state(self, num: int, device: torch.device) -> Tensor:

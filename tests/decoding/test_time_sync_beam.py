@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
+import torch
+from torch import Tensor
 
 from icefall_sampled.decoding import time_sync_beam
 from tests.decoding.searches import (
@@ -68,3 +72,36 @@ def test_what_is_far_behind_is_dropped() -> None:
     assert sum(map(len, narrow)) < sum(map(len, wide))
     for best in narrow:
         assert best[0].log_prob - best[-1].log_prob <= 0.7
+
+
+class Bigrams:
+    """A language model of three classes; a state holds the labels that it has been told."""
+
+    log_probs = torch.tensor([[0.1, 0.3, 0.6], [0.2, 0.7, 0.1], [0.1, 0.5, 0.4]]).double().log()
+
+    def initial_state(self, num: int, device: torch.device) -> Tensor:
+        return torch.zeros(num, 1, device=device)
+
+    def step(self, labels: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        return self.log_probs[labels], state + 1
+
+
+@pytest.mark.parametrize("kind", PREDICTORS)
+def test_shallow_fusion_orders_every_sequence(kind: str) -> None:
+    """The language model counts in the order, and not in the log-probability."""
+    model, weight = random_model(kind, vocab_size=3, seed=5, blank=3.0), 0.7
+    out, lengths = random_frames([3, 2])
+    options = {"beam": 1100, "max_symbols": 3, "length_norm": False}
+    fused = time_sync_beam(model, out, lengths, lm=Bigrams(), lm_weight=weight, **options)
+    plain = time_sync_beam(model, out, lengths, **options)
+    for n, best in enumerate(fused):
+        nodes = Nodes(model, out[n], [0, 1, 2])
+        totals = total_of_every_sequence(nodes, int(lengths[n]), max_symbols=3)
+        assert {tuple(h.tokens): h.log_prob for h in best} == pytest.approx(totals)
+        ranks = [
+            h.log_prob
+            + weight * sum(float(Bigrams.log_probs[pair]) for pair in pairwise([0, *h.tokens]))
+            for h in best
+        ]
+        assert all(later <= rank + 1e-9 for rank, later in pairwise(ranks))
+        assert [h.tokens for h in best] != [h.tokens for h in plain[n]]
