@@ -62,8 +62,7 @@ def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
     (folder / CONFIG).unlink(missing_ok=True)
     state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     with replacing(folder / WEIGHTS) as temporary:
-        # Written by safetensors itself, it would be for its owner alone to read, and a full disk
-        # no OSError.
+        # By save_file it would be its owner's alone to read, and a full disk would be no OSError.
         temporary.write_bytes(save(state))
     table = _token_file(lang_dir)
     if table != TOKEN_FILES[0]:  # that one would be taken first

@@ -60,15 +60,8 @@ def save_onnx(folder: Path, model: Transducer, config: GraphConfig, *, lang_dir:
     features = torch.zeros(2, frames, model.config.encoder.num_features)
     history = torch.full((2, decoder.context), -1, dtype=torch.int64)
     history[:, -1] = 0
-    common = {"model_type": "conformer", "version": 1, "model_author": "icefall_sampled"}
-    about = {
-        "subsampling": model.config.encoder.subsampling,
-        "ctc_top_k": joiner.num_allowed,
-        "blank_skip": config.blank_skip,
-        "max_symbols": config.max_symbols,
-    }
     write = _Writer(folder, onnx)
-    write.graph("encoder", Encoder(model, config), common | about, {
+    write.graph("encoder", Encoder(model, config), _about(model, config), {
         "x": (features, "NT"), "x_lens": (torch.tensor([frames, frames - 20]), "N"),
     }, {"encoder_out": "NT", "encoder_out_lens": "N"})  # fmt: skip
     write.graph("decoder", decoder, {
@@ -79,6 +72,19 @@ def save_onnx(folder: Path, model: Transducer, config: GraphConfig, *, lang_dir:
         "decoder_out": (torch.zeros(2, model.config.joiner.width), "N"),
     }, {"logit": "N"})  # fmt: skip
     _write_tokens(folder, lang_dir)
+
+
+def _about(model: Transducer, config: GraphConfig) -> dict[str, object]:
+    """What the encoder's file says: what the runtime asks for, and what is fixed in the graphs."""
+    return {
+        "model_type": "conformer",
+        "version": 1,
+        "model_author": "icefall_sampled",
+        "subsampling": model.config.encoder.subsampling,
+        "ctc_top_k": min(config.ctc_top_k, model.vocab_size),
+        "blank_skip": config.blank_skip,
+        "max_symbols": config.max_symbols,
+    }
 
 
 def _package() -> Any:

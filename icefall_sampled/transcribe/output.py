@@ -119,17 +119,17 @@ def _paths(folder: Path, sources: Sequence[Source], suffix: str) -> dict[Source,
                 f"output is {folder}, in which {other.name} and {source.name} would both be "
                 f"{path.name}: they must have different names"
             )
-        _refuse_source(path, [source])
-        paths[source] = path
+        paths[source] = _beside_sound(path, [source])
     return paths
 
 
-def _refuse_source(path: Path, sources: Sequence[Source]) -> None:
-    """Sound must not be replaced by its transcript."""
+def _beside_sound(path: Path, sources: Sequence[Source]) -> Path:
+    """The path; an error where it is that of sound, which its transcript must not replace."""
     for source in sources:
         sound = Path(source.name)
         if path.exists() and sound.exists() and path.samefile(sound):
             raise ValueError(f"output is {path}, it must be another file than what is transcribed")
+    return path
 
 
 @contextmanager
@@ -166,11 +166,10 @@ def open_output(
     if where is None or where == "-":
         yield _Stream(sys.stdout.buffer, "standard output", format, with_name=with_name)
         return
-    path = Path(where)
+    path = _beside_sound(Path(where), sources)
     if path.exists() and not path.is_file():  # as /dev/null, or a named pipe
         with path.open("wb") as file:
             yield _Stream(file, where, format, with_name=with_name)
         return
-    _refuse_source(path, sources)
     with replacing(path) as temporary, temporary.open("wb") as file:
         yield _Stream(file, where, format, with_name=with_name)
