@@ -30,6 +30,7 @@ from tests.support.tiny import changed
 
 RECIPE = ASTERISK.parent
 DATA = RECIPE / "data"
+FBANK = DATA / "fbank/asterisk_cuts_test-unseen.jsonl.gz"
 SETS = {"test-unseen": 60, "test-announce": 12}
 STEPS = 200
 
@@ -38,7 +39,8 @@ STEPS = 200
 def prompts() -> dict[str, CutSet]:
     """Real utterances with their audio alone; decode.py computes features of these itself."""
     raw = {name: DATA / f"manifests/asterisk_cuts_raw_{name}.jsonl.gz" for name in SETS}
-    if not all(path.is_file() for path in raw.values()) or not DATA.joinpath("fbank").is_dir():
+    needed = [*raw.values(), FBANK, DATA / "lang_bpe_500/bpe.model"]
+    if not all(path.is_file() for path in needed):  # not prepared, or not to the end
         done = subprocess.run(
             ["bash", str(RECIPE / "prepare.sh")], capture_output=True, text=True, check=False
         )
@@ -55,11 +57,10 @@ def trained(prompts: dict[str, CutSet], tmp_path_factory: pytest.TempPathFactory
 
     The transducer is made of that head, and the predictor has a small say in it.
     """
-    fbank = DATA / "fbank/asterisk_cuts_test-unseen.jsonl.gz"
     base = replace(asterisk_train().base(), exp_dir=tmp_path_factory.mktemp("sherpa") / "exp")
     config = changed(
         base,
-        data={"train_cuts": fbank, "dev_cuts": fbank, "num_workers": 0, "num_buckets": 2,
+        data={"train_cuts": FBANK, "dev_cuts": FBANK, "num_workers": 0, "num_buckets": 2,
               "curriculum_seconds": (), "max_utterance_seconds": 2.0},
         encoder={"num_layers": 2, "width": 96, "subsampling_channels": 16,
                  "feedforward_width": 192},
