@@ -33,7 +33,8 @@ def load_averaged(
         make_model: as `train` was given it.
 
     Raises:
-        CheckpointError: where there is no checkpoint or it is of another vocabulary.
+        CheckpointError: where there is no checkpoint, or it is of another vocabulary, or holds
+            what is no number.
     """
     paths = checkpoint.find(exp_dir)[-avg:] if avg else [exp_dir / checkpoint.BEST]
     if not paths:
@@ -47,6 +48,9 @@ def load_averaged(
             f"{paths[-1]} was trained with another vocabulary ({state['vocab_size']} classes) "
             f"than {folder} has ({tokens.vocab_size} classes)"
         )
+    broken = [name for name, value in state["model"].items() if not bool(value.isfinite().all())]
+    if broken:  # a search would answer with nonsense, and Graves' with none for years
+        raise CheckpointError(f"{paths[-1]} is of a run that diverged: {broken[0]} is not finite")
     model = make_model(trained, tokens.vocab_size)
     model.load_state_dict(state["model"])
     logger.info("the mean of %d checkpoints up to %s", len(paths), paths[-1])
