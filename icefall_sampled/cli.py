@@ -42,7 +42,7 @@ def run(main: Callable[[], None]) -> NoReturn:
         )  # what is still to be flushed
         sys.exit(141)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted; the same command goes on from what is saved", file=sys.stderr)
         sys.exit(130)
     except (ValueError, ImportError, OSError) as error:
         if os.environ.get("ICEFALL_SAMPLED_TRACEBACK") == "1":

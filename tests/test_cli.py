@@ -34,7 +34,7 @@ def choose(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Config:
         (ValueError("data.x is 1, it must be 2"), 2, "error: data.x is 1, it must be 2\n"),
         (OSError(28, "No space left"), 2, "error: [Errno 28] No space left\n"),
         (ImportError("fast_beam needs k2"), 2, "error: fast_beam needs k2\n"),
-        (KeyboardInterrupt(), 130, "interrupted; the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, "interrupted; the same command goes on from what is saved\n"),
     ],
 )
 def test_exit_codes(

@@ -64,7 +64,7 @@ def test_interrupted_with_ctrl_c_and_continued_is_bit_identical(
         [program, *arguments, "100000"], when=lambda: checkpoint.find(tmp_path / "pieces")
     )
     assert code == 130, said
-    assert said.endswith("interrupted; the same command goes on from here\n")
+    assert said.endswith("interrupted; the same command goes on from what is saved\n")
     assert "Traceback" not in said
     stopped = checkpoint.load(checkpoint.find(tmp_path / "pieces")[-1])["step"]
     arguments.append(str(stopped + 12))

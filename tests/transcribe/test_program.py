@@ -269,7 +269,7 @@ def test_ctrl_c_leaves_whole_files_and_the_same_command_goes_on(
     command = [*MODULE, model, tmp_path / "in", "--output", f"{out}/", "--max-batch-seconds", "1"]
     code, said = interrupt(command, when=lambda: (out / "01.txt").exists())
     assert code == 130, said
-    assert said.splitlines()[-1] == "interrupted; the same command goes on from here"
+    assert said.splitlines()[-1] == "interrupted; the same command goes on from what is saved"
     written = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
     assert 2 <= len(written) < 12 and all(name.endswith(".txt") for name in written)
     assert run(*command).returncode == 0
