@@ -94,7 +94,7 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(1)
     data = Path(job["data_dir"])
     exp_dir, lang_dir = Path(job["checkpoint"]), data / "lang_bpe_500"
-    cuts = CutSet.from_file(data / "fbank/asterisk_cuts_test-announce.jsonl.gz")
+    cuts = CutSet.from_file(data / "manifests/asterisk_cuts_raw_test-announce.jsonl.gz")
     ordered = sorted(cuts, key=lambda cut: (-cut.duration, cut.id))[:: job["every"]]
     waves = [np.ascontiguousarray(cut.load_audio()[0], np.float32) for cut in ordered]
     with tempfile.TemporaryDirectory() as folder:
