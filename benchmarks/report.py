@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks import decoding_report, findings, plots, tables
+from benchmarks import decoding_plot, decoding_report, findings, plots, tables
 from benchmarks import rows as rows_file
 from benchmarks.bench_loss import RESULTS
 from benchmarks.machine import ROOT
@@ -119,7 +119,7 @@ def write_decoding(folder: Path, *, long: Path, short: Path) -> None:
     if times and errors:
         tables.replace_between(long, DECODING_MARK, decoding_report.text(times, errors, whole))
         tables.replace_between(short, DECODING_MARK, decoding_report.short(times, errors))
-        decoding_report.draw(times, errors, folder / "decoding.png")
+        decoding_plot.draw(times, errors, folder / "decoding.png")
 
 
 def main(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import bench_decoding, decoders, decoding_errors, decoding_report
+from benchmarks import bench_decoding, decoders, decoding_errors, decoding_plot, decoding_report
 from benchmarks.decoding_worker import Setting, measure
 from benchmarks.widened import Size, padded, widened, widened_state
 from icefall_sampled.config_json import to_json
@@ -154,8 +154,8 @@ def test_tables_and_figure_hold_each_method(tmp_path: Path) -> None:
     assert "missing" in text and "10.0 (10.0–10.0)" in text and "5.25" in text
     assert "| 300 " in text and "| 310 " in text  # encoder, and together with the search
     assert "5.25" in decoding_report.short(times, errors)
-    assert decoding_report.points(times, errors, "lstm") == [
+    assert decoding_plot.points(times, errors, "lstm") == [
         ("greedy", "plain", 0.01, 5.25), ("greedy", "K = 100, skip 0.99", 0.005, 5.0),
     ]  # fmt: skip
-    decoding_report.draw(times, errors, tmp_path / "decoding.png")
+    decoding_plot.draw(times, errors, tmp_path / "decoding.png")
     assert (tmp_path / "decoding.png").stat().st_size > 10_000
