@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks import rows
+from benchmarks.decoding_worker import Setting
 from benchmarks.machine import DECODING, ROOT, code, machine
 from icefall_sampled.data import read_cuts
 from icefall_sampled.decoding.search import SearchConfig, search
@@ -84,9 +85,9 @@ def measure(
 
 def settings(methods: tuple[str, ...], gaps: tuple[float, ...]) -> list[SearchConfig]:
     """Each method with constraint and blank skip, and those that have a gap with others, too."""
-    usual = SearchConfig().max_gap
+    usual = Setting.max_gap  # of the rows of time that these errors stand beside
     found = [
-        SearchConfig(method=method, ctc_top_k=top, blank_skip=skip)  # type: ignore[arg-type]
+        SearchConfig(method=method, max_gap=usual, ctc_top_k=top, blank_skip=skip)  # type: ignore[arg-type]
         for method, top, skip in product(methods, (0, 100), (1.0, 0.99, 0.95))
     ]
     return found + [

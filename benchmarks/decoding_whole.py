@@ -26,6 +26,7 @@ from torch.nn.utils.rnn import pad_sequence
 from benchmarks import rows
 from benchmarks.bench_loss import RESULTS
 from benchmarks.decoding_errors import DATA, errors
+from benchmarks.decoding_worker import Setting
 from benchmarks.machine import DECODING, ROOT, code, machine, version_of
 from benchmarks.measure import ProcessPeak
 from icefall_sampled.decoding.search import SearchConfig, search
@@ -55,7 +56,7 @@ Recognize = Callable[[list[Wave]], list[str]]
 def ours(exp_dir: Path, lang_dir: Path, method: str, max_symbols: int) -> Recognize:
     """Features, encoder and search as in the package's own programs."""
     model, tokens = load_averaged(exp_dir, avg=1, lang_dir=lang_dir)
-    config = SearchConfig(method=method, max_symbols=max_symbols)  # type: ignore[arg-type]
+    config = SearchConfig(method=method, max_gap=Setting.max_gap, max_symbols=max_symbols)  # type: ignore[arg-type]
     fbank = make_fbank()
 
     @torch.no_grad()

@@ -35,7 +35,7 @@ class SearchConfig:
     stateless predictors."""
     beam: int = 10
     """Hypotheses that a beam search keeps; of fast_beam, the last labels in which they differ."""
-    max_gap: float = 10.0
+    max_gap: float = 6.0
     """Nats behind the best hypothesis at which the searches but Graves' drop one; inf for never."""
     length_norm: bool = True
     """Whether hypotheses are put in order by nats a label."""
