@@ -120,7 +120,7 @@ class _Writer:
         """
         letters = {name: axes for name, (_, axes) in inputs.items()} | outputs
         # Torch 2 has another exporter besides; this one does what both versions of torch can.
-        choice = {} if torch.__version__.startswith("1.") else {"dynamo": False}
+        choice: dict[str, Any] = {} if torch.__version__.startswith("1.") else {"dynamo": False}
         with replacing(self._folder / f"{name}.onnx") as temporary:
             with warnings.catch_warnings(), torch.no_grad():
                 # About the limits of tracing, and the exporter's age; the tests look at the files.

@@ -66,7 +66,8 @@ def test_the_closure_of_a_plosive_is_no_pause() -> None:
 
 
 @given(
-    seconds=st.floats(0.0, 23.0),
+    # In centiseconds: hypothesis draws no floats once something has flushed denormals.
+    seconds=st.integers(0, 2300).map(lambda hundredths: hundredths / 100 + 1 / 32_000),
     longest=st.sampled_from([1.0, 2.5, 4.0]),
     share=st.sampled_from([0.0, 0.1, 0.25]),
     seed=st.integers(0, 3),
