@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from icefall_sampled.decoding.beam import beam_search
 from icefall_sampled.decoding.blank_skip import KeptFrames, skip_blanks
@@ -87,7 +86,9 @@ def search(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[li
             allowed = in_order(top_k(posterior, config.ctc_top_k))
         if config.blank_skip < 1:
             kept = skip_blanks(encoded.out, encoded.lengths, blank, threshold=config.blank_skip)
-    found = _METHODS[config.method](model, kept.encoder_out, kept.lengths, allowed, config)
+    function, fields = _METHODS[config.method]
+    options = {name: getattr(config, name) for name in fields}
+    found = function(model, kept.encoder_out, kept.lengths, allowed=allowed, **options)
     return [
         [kept.in_time(row, hypothesis) for hypothesis in best[: config.nbest]]
         for row, best in enumerate(found)
@@ -100,56 +101,15 @@ def _every_frame(encoded: Encoded) -> KeptFrames:
     return KeptFrames(encoded.out, encoded.lengths, every)
 
 
-Method = Callable[[Transducer, Tensor, Tensor, Tensor | None, SearchConfig], list[list[Hypothesis]]]
+def _greedy_lists(*arguments: Any, **options: Any) -> list[list[Hypothesis]]:
+    return [[hypothesis] for hypothesis in greedy(*arguments, **options)]
 
 
-def _greedy(
-    model: Transducer, out: Tensor, lengths: Tensor, allowed: Tensor | None, config: SearchConfig
-) -> list[list[Hypothesis]]:
-    best = greedy(model, out, lengths, allowed=allowed, max_symbols=config.max_symbols)
-    return [[hypothesis] for hypothesis in best]
-
-
-def _beam(
-    model: Transducer, out: Tensor, lengths: Tensor, allowed: Tensor | None, config: SearchConfig
-) -> list[list[Hypothesis]]:
-    return beam_search(
-        model, out, lengths, allowed=allowed, beam=config.beam, max_symbols=config.max_symbols,
-        length_norm=config.length_norm,
-    )  # fmt: skip
-
-
-def _time_sync_beam(
-    model: Transducer, out: Tensor, lengths: Tensor, allowed: Tensor | None, config: SearchConfig
-) -> list[list[Hypothesis]]:
-    return time_sync_beam(
-        model, out, lengths, allowed=allowed, beam=config.beam, max_symbols=config.max_symbols,
-        max_gap=config.max_gap, length_norm=config.length_norm, nbest=config.nbest,
-    )  # fmt: skip
-
-
-def _modified_beam(
-    model: Transducer, out: Tensor, lengths: Tensor, allowed: Tensor | None, config: SearchConfig
-) -> list[list[Hypothesis]]:
-    return modified_beam(
-        model, out, lengths, allowed=allowed, beam=config.beam, max_gap=config.max_gap,
-        length_norm=config.length_norm, nbest=config.nbest,
-    )  # fmt: skip
-
-
-def _fast_beam(
-    model: Transducer, out: Tensor, lengths: Tensor, allowed: Tensor | None, config: SearchConfig
-) -> list[list[Hypothesis]]:
-    return fast_beam(
-        model, out, lengths, allowed=allowed, beam=config.beam, max_gap=config.max_gap,
-        nbest=config.nbest, length_norm=config.length_norm,
-    )  # fmt: skip
-
-
-_METHODS: dict[str, Method] = {
-    "greedy": _greedy,
-    "beam": _beam,
-    "time_sync_beam": _time_sync_beam,
-    "modified_beam": _modified_beam,
-    "fast_beam": _fast_beam,
+_METHODS: dict[str, tuple[Callable[..., list[list[Hypothesis]]], tuple[str, ...]]] = {
+    "greedy": (_greedy_lists, ("max_symbols",)),
+    "beam": (beam_search, ("beam", "max_symbols", "length_norm")),
+    "time_sync_beam": (time_sync_beam, ("beam", "max_symbols", "max_gap", "length_norm", "nbest")),
+    "modified_beam": (modified_beam, ("beam", "max_gap", "length_norm", "nbest")),
+    "fast_beam": (fast_beam, ("beam", "max_gap", "length_norm", "nbest")),
 }
+"""The function of each method, and which fields of the config it takes."""

@@ -3,7 +3,7 @@
 
     decode.py --exp-dir exp/example_ctc_500
     decode.py --exp-dir exp/example_ctc_500 --ctc-top-k 0 --sets test    # without the constraint
-    decode.py --exp-dir exp/example_ctc_500 --method modified_beam --beam 10
+    decode.py --exp-dir exp/example_ctc_500 --method time_sync_beam --beam 10
 
 The paper's figures are character error rates. The model is read from the checkpoints alone.
 """

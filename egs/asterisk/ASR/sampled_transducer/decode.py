@@ -3,7 +3,7 @@
 
     decode.py --exp-dir exp/example_ctc
     decode.py --exp-dir exp/example_ctc --ctc-top-k 100 --sets test-announce
-    decode.py --exp-dir exp/example_ctc --method modified_beam --beam 10 --nbest 5
+    decode.py --exp-dir exp/example_ctc --method time_sync_beam --beam 10 --nbest 5
     decode.py --exp-dir exp/stateless --method fast_beam   # trained with --predictor.kind stateless
 
 `test-announce` holds sentences that training never composed, from recordings that it heard;

@@ -5,7 +5,7 @@
     decode.py --exp-dir exp/example_scctc_300of2000 --sets test-clean test-other --ctc-top-k 300
 
 The first is how the paper decodes Table 1, and so does run_table.sh. The search goes from one
-utterance to the next: `--method modified_beam` takes a batch at once, and greedy search, the
+utterance to the next: `--method time_sync_beam` takes a batch at once, and greedy search, the
 default, is the fastest.
 """
 

@@ -2,7 +2,7 @@
 """Decode dev and test of a corpus of your own.
 
     decode.py --exp-dir exp/mine --data-dir data/mine
-    decode.py --exp-dir exp/mine --data-dir data/mine --method modified_beam --beam 10
+    decode.py --exp-dir exp/mine --data-dir data/mine --method time_sync_beam --beam 10
 
 The model is read from the checkpoints alone.
 """
