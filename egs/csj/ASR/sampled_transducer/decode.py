@@ -2,7 +2,7 @@
 """Decode the three evaluation sets of CSJ: greedily, among the 100 classes that CTC likes best.
 
     decode.py --exp-dir exp/example_ctc_500
-    decode.py --exp-dir exp/example_ctc_500 --sets eval1 eval2 --method modified_beam --nbest 10
+    decode.py --exp-dir exp/example_ctc_500 --sets eval1 eval2 --method time_sync_beam --nbest 10
 
 eval1 and eval2 are academic presentations, as training is; eval3 is of everyday topics. Character
 error rates are what the paper has; words are not marked, so the other rate is that of sentences.
