@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -68,27 +69,35 @@ class BpeTokens:
         return piece
 
 
-class CharTokens:
-    """Characters, one id each; spaces are dropped. The file has a line `token id` for each."""
+class _ListedTokens:
+    """A table in a text file: a line `token id` for each, with `<blk>` as 0 and `<unk>`."""
 
-    def __init__(self, tokens_txt: Path) -> None:
+    def __init__(self, path: Path) -> None:
         try:
-            text = tokens_txt.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{tokens_txt}: it is not UTF-8 ({error})") from error
+            raise ValueError(f"{path}: it is not UTF-8 ({error})") from error
         rows = [line.rsplit(maxsplit=1) for line in text.splitlines() if line.strip()]
         if any(len(row) != 2 or row[1] != str(i) for i, row in enumerate(rows)):
-            raise ValueError(f"{tokens_txt}: each line must be `token id`, ids counting from 0")
+            raise ValueError(f"{path}: each line must be `token id`, ids counting from 0")
         self._tokens = [token for token, _ in rows]
         self._ids = {token: i for i, token in enumerate(self._tokens)}
         if len(self._ids) < len(rows):
             again = next(t for i, t in enumerate(self._tokens) if self._ids[t] != i)
-            raise ValueError(f"{tokens_txt}: token {again!r} has two ids, it must have one")
+            raise ValueError(f"{path}: token {again!r} has two ids, it must have one")
         if not rows or self._tokens[BLANK] != BLANK_TOKEN or UNKNOWN_TOKEN not in self._ids:
-            raise ValueError(f"{tokens_txt}: {BLANK_TOKEN} must have id 0, {UNKNOWN_TOKEN} any id")
+            raise ValueError(f"{path}: {BLANK_TOKEN} must have id 0, {UNKNOWN_TOKEN} any id")
         self.vocab_size = len(rows)
         self.unknown_id = self._ids[UNKNOWN_TOKEN]
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
+
+    def piece(self, token_id: int) -> str:
+        """A single token."""
+        return self._tokens[token_id]
+
+
+class CharTokens(_ListedTokens):
+    """Characters, one id each; spaces are dropped."""
 
     def encode(self, text: str) -> list[int]:
         """Ids of a text, none of them blank."""
@@ -98,22 +107,47 @@ class CharTokens:
         """The text of ids."""
         return "".join(self._tokens[i] for i in ids)
 
-    def piece(self, token_id: int) -> str:
-        """A single token: a character."""
-        return self._tokens[token_id]
+
+class WordTokens(_ListedTokens):
+    """What stands between spaces, one id each: words, syllables or phones."""
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text, none of them blank."""
+        return [self._ids.get(word, self.unknown_id) for word in text.split()]
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids, with single spaces."""
+        return " ".join(self._tokens[i] for i in ids)
+
+
+TOKEN_FILES: dict[str, Callable[[Path], TokenTable]] = {
+    "bpe.model": BpeTokens,
+    "words.txt": WordTokens,
+    "tokens.txt": CharTokens,
+}
+"""The kind of table that each file holds. Of several in a folder the first counts."""
+
+
+def token_file(lang_dir: Path) -> Path:
+    """The file of a language folder that holds its token table.
+
+    Raises:
+        ValueError: where the folder has none.
+    """
+    for name in TOKEN_FILES:
+        if (lang_dir / name).is_file():
+            return lang_dir / name
+    raise ValueError(
+        f"data.lang_dir is {lang_dir}, it must be a folder with bpe.model, words.txt or "
+        "tokens.txt (prepare.sh makes it)"
+    )
 
 
 def load_tokens(lang_dir: Path) -> TokenTable:
-    """The token table of a language folder: bpe.model if it is there, else tokens.txt.
+    """The token table of a language folder, see `TOKEN_FILES`.
 
     Raises:
-        ValueError: where the folder has neither, or a malformed one.
+        ValueError: where the folder has none, or a malformed one.
     """
-    if (lang_dir / "bpe.model").is_file():
-        return BpeTokens(lang_dir / "bpe.model")
-    if (lang_dir / "tokens.txt").is_file():
-        return CharTokens(lang_dir / "tokens.txt")
-    raise ValueError(
-        f"data.lang_dir is {lang_dir}, it must be a folder with bpe.model or tokens.txt "
-        "(prepare.sh makes it)"
-    )
+    path = token_file(lang_dir)
+    return TOKEN_FILES[path.name](path)

@@ -12,6 +12,7 @@
 #   features_stage                         # 3: all sets; those called train… with speed perturbation
 #   bpe_stage "$vocab_size"                # 4: $data_dir/lang_bpe_N for each N, from the raw set train
 #   characters_stage                       # 4: $data_dir/lang_char, likewise
+#   words_stage                            # 4: $data_dir/lang_word, of texts whose tokens have spaces between
 #   own_check=(COMMAND…)                   # if there is one: stage 5 begins with it
 #   validation_stage                       # 5: all sets with each vocabulary
 
@@ -120,13 +121,17 @@ bpe_stage() {
   done
 }
 
-# characters_stage : stage 4, a table of the characters in the training transcripts.
-characters_stage() {
-  local lang_dir=$data_dir/lang_char
-  run_stage 4 characters "$(fingerprint "$root/local/train_chars.py" "$(raw train)")" \
-    "$lang_dir/tokens.txt" -- \
-    "$python" "$root/local/train_chars.py" "$(raw train)" "$lang_dir"
-  lang_dirs+=("$lang_dir")
+# characters_stage, words_stage : stage 4, a table of the characters in the training transcripts, or
+# of what stands there between spaces.
+characters_stage() { tokens_stage characters lang_char/tokens.txt; }
+words_stage() { tokens_stage words lang_word/words.txt; }
+
+# tokens_stage UNITS FILE : a table of such units.
+tokens_stage() {
+  local table=$data_dir/$2
+  run_stage 4 "$1" "$(fingerprint "$root/local/make_tokens.py" "$(raw train)")" "$table" -- \
+    "$python" "$root/local/make_tokens.py" "$(raw train)" "${table%/*}" --units "$1"
+  lang_dirs+=("${table%/*}")
 }
 
 # validation_stage : stage 5.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sentencepiece
 
-from icefall_sampled.tokens import BpeTokens, CharTokens, load_tokens
+from icefall_sampled.tokens import BpeTokens, CharTokens, WordTokens, load_tokens
 from tests.support.corpus import write_tokens
 
 SENTENCES = ["press one for sales", "press two for support", "you have three new messages"]
@@ -47,6 +47,16 @@ def test_characters_round_trip(tmp_path: Path) -> None:
     assert tokens.decode([3, 4, 2]) == "b中a"
     assert tokens.piece(4) == "中"
     assert tokens.encode("x") == [tokens.unknown_id]
+
+
+def test_words_round_trip(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("<blk> 0\n<unk> 1\nming2 2\nzi4 3\n")
+    tokens = load_tokens(write_tokens(tmp_path, "ab"))  # words.txt comes before tokens.txt
+    assert isinstance(tokens, WordTokens)
+    assert tokens.encode(" zi4  ming2 shu1\n") == [3, 2, tokens.unknown_id]
+    assert tokens.decode([2, 3, 3]) == "ming2 zi4 zi4"
+    assert tokens.piece(3) == "zi4"
+    assert (tokens.encode(" "), tokens.decode([])) == ([], "")
 
 
 def test_bpe_model_is_preferred_and_a_missing_table_is_named(tmp_path: Path) -> None:

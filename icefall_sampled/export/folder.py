@@ -2,7 +2,7 @@
 
     model.safetensors    the averaged weights
     config.json          the config, the number of classes, and what the other files must be
-    bpe.model            or tokens.txt, where the tokens are characters
+    bpe.model            or words.txt or tokens.txt: see icefall_sampled.tokens.TOKEN_FILES
 
 Nothing in it is code, and loading it runs none.
 """
@@ -10,6 +10,7 @@ Nothing in it is code, and loading it runs none.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -25,11 +26,10 @@ from icefall_sampled.config_json import from_json, to_json
 from icefall_sampled.files import replacing
 from icefall_sampled.model_files import MakeModel, best_device, load_averaged
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.tokens import TokenTable, load_tokens
+from icefall_sampled.tokens import TOKEN_FILES, TokenTable, load_tokens, token_file
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-TOKEN_FILES = ("bpe.model", "tokens.txt")
 FORMAT = 1
 """Counts up when a folder can no longer be read as it was."""
 
@@ -64,11 +64,11 @@ def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
     with replacing(folder / WEIGHTS) as temporary:
         # By save_file it would be its owner's alone to read, and a full disk would be no OSError.
         temporary.write_bytes(save(state))
-    table = _token_file(lang_dir)
-    if table != TOKEN_FILES[0]:  # that one would be taken first
-        (folder / TOKEN_FILES[0]).unlink(missing_ok=True)
-    with replacing(folder / table) as temporary:
-        shutil.copyfile(lang_dir / table, temporary)
+    table = token_file(lang_dir)
+    for other in itertools.takewhile(lambda name: name != table.name, TOKEN_FILES):
+        (folder / other).unlink(missing_ok=True)  # it would be taken first
+    with replacing(folder / table.name) as temporary:
+        shutil.copyfile(table, temporary)
     description = {
         "format": FORMAT,
         "vocab_size": model.vocab_size,
@@ -78,11 +78,6 @@ def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
     }
     with replacing(folder / CONFIG) as temporary:
         temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-
-
-def _token_file(lang_dir: Path) -> str:
-    """Which file `load_tokens` takes."""
-    return next(name for name in TOKEN_FILES if (lang_dir / name).is_file())
 
 
 def _without_folders(config: Config) -> Config:
@@ -189,8 +184,9 @@ def _config_of(fields: dict[str, Any], path: Path) -> Config:
 
 def _tokens_of(folder: Path, description: dict[str, Any]) -> TokenTable:
     if not any((folder / name).is_file() for name in TOKEN_FILES):
-        raise ExportError(f"{folder / TOKEN_FILES[0]} (or {TOKEN_FILES[1]}) is missing")
-    path = folder / _token_file(folder)
+        first, *others = TOKEN_FILES
+        raise ExportError(f"{folder / first} (or {' or '.join(others)}) is missing")
+    path = token_file(folder)
     try:
         tokens = load_tokens(folder)
     except ValueError as error:

@@ -30,9 +30,16 @@ from icefall_sampled.export.onnx_networks import (
 from icefall_sampled.files import replacing
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.subsampling import min_input_frames
+from icefall_sampled.tokens import (
+    BLANK_TOKEN,
+    UNKNOWN_TOKEN,
+    CharTokens,
+    WordTokens,
+    load_tokens,
+    token_file,
+)
 
 OPSET = 13
-BPE_MODEL = "bpe.model"
 TOKENS = "tokens.txt"
 
 
@@ -141,17 +148,15 @@ class _Writer:
 
 
 def _write_tokens(folder: Path, lang_dir: Path) -> None:
-    """Lines `token id`; of characters they are the table's own file."""
+    """Lines `token id`, "▁" for the space before a word; of characters the table's own file."""
+    tokens = load_tokens(lang_dir)
     with replacing(folder / TOKENS) as temporary:
-        if (lang_dir / BPE_MODEL).is_file():
-            temporary.write_text(_pieces(lang_dir / BPE_MODEL), encoding="utf-8")
-        else:
-            shutil.copyfile(lang_dir / TOKENS, temporary)
-
-
-def _pieces(path: Path) -> str:
-    import sentencepiece
-
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
-    pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
-    return "".join(f"{piece} {i}\n" for i, piece in enumerate(pieces))
+        if isinstance(tokens, CharTokens):
+            shutil.copyfile(token_file(lang_dir), temporary)
+            return
+        pieces = [tokens.piece(i) for i in range(tokens.vocab_size)]
+        if isinstance(tokens, WordTokens):
+            special = (BLANK_TOKEN, UNKNOWN_TOKEN)
+            pieces = [piece if piece in special else f"▁{piece}" for piece in pieces]
+        lines = [f"{piece} {i}\n" for i, piece in enumerate(pieces)]
+        temporary.write_text("".join(lines), encoding="utf-8")
