@@ -1,7 +1,8 @@
 """Sums over alignments; the only file that knows k2 or fast_rnnt.
 
-Both packages hold the same recursion by the same authors. Their names stay in here:
-B, S, T (batch, labels, frames), px and py (label and blank steps), boundary.
+Both packages hold the same recursion by the same authors, and lattice_torch.py has it a third time
+for where neither is. Their names stay in here: B, S, T (batch, labels, frames), px and py (label
+and blank steps), boundary.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from torch import Tensor
 from torch.amp.autocast_mode import autocast
 from torch.autograd.function import once_differentiable
 
+from icefall_sampled.losses import lattice_torch
 from icefall_sampled.losses.chunks import chunk_elements
 from icefall_sampled.sampling.checks import valid_positions
 
 _PACKAGES = ("k2", "fast_rnnt")
 
 
-def _load() -> tuple[ModuleType | None, dict[str, str]]:
-    """The first package that imports, and why each one before it did not."""
+def _load() -> tuple[ModuleType, dict[str, str]]:
+    """The first package that imports, or else our own, and why each one before it did not."""
     failures: dict[str, str] = {}
     for name in _PACKAGES:
         try:
@@ -30,20 +32,18 @@ def _load() -> tuple[ModuleType | None, dict[str, str]]:
         except (ImportError, OSError, RuntimeError) as error:
             # A build for another torch fails in any of these ways.
             failures[name] = str(error).strip().split("\n")[0] or type(error).__name__
-    return None, failures
+    return lattice_torch, failures
 
 
 _module, _failures = _load()
 
-BACKEND: str | None = _module.__name__ if _module is not None else None
-"""Which package sums the lattice: "k2", "fast_rnnt", or None where neither can be imported."""
+BACKEND: str = "torch" if _module is lattice_torch else _module.__name__
+"""What sums the lattice: "k2", "fast_rnnt", or "torch" where neither can be imported."""
 
 
 def why() -> str:
     """One sentence: which backend is in use, and why."""
     failed = "; ".join(f"{name} cannot be imported ({text})" for name, text in _failures.items())
-    if BACKEND is None:
-        return f"No lattice backend: {failed}."
     if failed:
         return f"The lattice uses {BACKEND}, because {failed}."
     return f"The lattice uses {BACKEND}, the preferred backend."
@@ -73,9 +73,6 @@ def log_likelihood(
     Returns:
         (N,) log-likelihoods in nats, float64 for float64 inputs, else float32. Values beyond the
         lengths, NaN included, change nothing and get zero gradient.
-
-    Raises:
-        ImportError: neither k2 nor fast_rnnt can be imported.
 
     Source: Equation 2 of the sampled-softmax paper.
     """
@@ -128,7 +125,7 @@ def _posteriors(
     """The same for rows that the backend takes together, in float64."""
     px, py, boundary = _prepare(blank_log_probs, label_log_probs, encoder_lengths, target_lengths)
     with autocast(px.device.type, enabled=False):
-        total, (px_grad, py_grad) = _backend().mutual_information_recursion(
+        total, (px_grad, py_grad) = _backend(px.device).mutual_information_recursion(
             px, py, boundary, return_grad=True
         )
     # The backend gives zeros for a sum that is NaN, and would hide a broken model.
@@ -162,13 +159,102 @@ class _LogLikelihood(torch.autograd.Function):
         return blank, label, None, None
 
 
-def _backend() -> ModuleType:
-    if _module is None:
-        raise ImportError(
-            "The transducer loss needs k2 or fast_rnnt, and neither can be imported: "
-            + "; ".join(f"{name}: {text}" for name, text in _failures.items())
+def _backend(device: torch.device) -> ModuleType:
+    """The package in use, or our own for a GPU that the package was not compiled for."""
+    compiled = getattr(_module, "with_cuda", True)
+    if callable(compiled):  # in fast_rnnt; k2 has a constant
+        compiled = compiled()
+    return _module if device.type == "cpu" or compiled else lattice_torch
+
+
+def simple_losses(
+    encoder: Tensor,
+    predictor: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+    *,
+    range_labels: int,
+    lm_scale: float,
+    am_scale: float,
+) -> tuple[Tensor, Tensor]:
+    """The simple loss, whose joiner is a sum, and the ranges of prefixes that it finds.
+
+    Args:
+        encoder: (N, T, V).
+        predictor: (N, U + 1, V).
+        targets: (N, U) in [0, V), U from 1 to T.
+        encoder_lengths: (N,) in [1, T].
+        target_lengths: (N,) in [0, U].
+        range_labels: R; a larger one than U + 1 is taken as U + 1.
+        lm_scale: share of the predictor alone in the log-probabilities.
+        am_scale: share of the encoder alone.
+
+    Returns:
+        (N,) losses in nats, and (N, T, R) prefixes, by number of labels, that each frame keeps.
+
+    Raises:
+        ImportError: neither k2 nor fast_rnnt is there for this device.
+
+    Source: Kuang et al. 2022, Sections 3.1 and 3.2.
+    """
+    package, boundary = _package(encoder.device), _boundary(encoder_lengths, target_lengths)
+    with autocast(encoder.device.type, enabled=False):
+        losses, (px_grad, py_grad) = package.rnnt_loss_smoothed(
+            lm=_at_least_float32(predictor),
+            am=_at_least_float32(encoder),
+            symbols=targets.long(),
+            termination_symbol=0,
+            lm_only_scale=lm_scale,
+            am_only_scale=am_scale,
+            boundary=boundary,
+            reduction="none",
+            return_grad=True,
         )
-    return _module
+        ranges = package.get_rnnt_prune_ranges(px_grad, py_grad, boundary, range_labels)
+    return losses, ranges
+
+
+def within_ranges(encoder: Tensor, predictor: Tensor, ranges: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, T, J), (N, U + 1, J) -> each as (N, T, R, J): what the kept prefixes of a frame join."""
+    frames, prefixes = _package(encoder.device).do_rnnt_pruning(encoder, predictor, ranges)
+    return frames, prefixes
+
+
+def pruned_losses(
+    logits: Tensor,
+    ranges: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+) -> Tensor:
+    """(N,) losses in nats over the paths within the ranges, from (N, T, R, V) logits.
+
+    The other arguments are those of `simple_losses`.
+    """
+    with autocast(logits.device.type, enabled=False):
+        losses: Tensor = _package(logits.device).rnnt_loss_pruned(
+            logits=_at_least_float32(logits),
+            symbols=targets.long(),
+            ranges=ranges,
+            termination_symbol=0,
+            boundary=_boundary(encoder_lengths, target_lengths),
+            reduction="none",
+        )
+    return losses
+
+
+def _package(device: torch.device) -> ModuleType:
+    """k2 or fast_rnnt, for what our own recursion has not."""
+    found = _backend(device)
+    if found is lattice_torch:
+        raise ImportError(f"The pruned loss needs k2 or fast_rnnt on {device.type}. {why()}")
+    return found
+
+
+def _at_least_float32(tensor: Tensor) -> Tensor:
+    """What the packages take."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def _inside(
@@ -198,6 +284,10 @@ def _prepare(
     px = label_log_probs.transpose(1, 2).double().masked_fill(~has_label, -torch.inf)
     # No label after the last blank: one more frame of log zero.
     px = torch.nn.functional.pad(px, (0, 1), value=-torch.inf)
+    return px.contiguous(), py.contiguous(), _boundary(encoder_lengths, target_lengths)
+
+
+def _boundary(encoder_lengths: Tensor, target_lengths: Tensor) -> Tensor:
+    """(B, 4): first label, first frame, labels, frames."""
     zero = torch.zeros_like(target_lengths)
-    boundary = torch.stack([zero, zero, target_lengths, encoder_lengths], 1).long()
-    return px.contiguous(), py.contiguous(), boundary
+    return torch.stack([zero, zero, target_lengths, encoder_lengths], 1).long()

@@ -82,7 +82,6 @@ def transducer_loss(
 
     Raises:
         ValueError: an argument has the wrong shape or value; the sentence names it.
-        ImportError: neither k2 nor fast_rnnt is installed.
 
     Source: Equations 1 to 4 of the sampled-softmax paper.
     """

@@ -5,21 +5,44 @@ from __future__ import annotations
 import pytest
 import torch
 
-from icefall_sampled.losses import lattice
+from icefall_sampled.losses import lattice, lattice_torch
 
 
 def test_backend_says_why() -> None:
-    assert lattice.BACKEND in ("k2", "fast_rnnt")
+    assert lattice.BACKEND in ("k2", "fast_rnnt", "torch")
     assert lattice.BACKEND in lattice.why()
     assert lattice.why().endswith(".")
 
 
-def test_without_a_backend_use_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lattice, "_module", None)
-    with pytest.raises(ImportError, match="needs k2 or fast_rnnt"):
-        lattice.log_likelihood(
-            torch.zeros(1, 1, 1), torch.zeros(1, 1, 0), torch.tensor([1]), torch.tensor([0])
-        )
+@pytest.mark.parametrize(("num", "frames", "labels"), [(3, 7, 4), (1, 1, 0), (2, 1, 3), (4, 5, 0)])
+def test_plain_torch_equals_the_package(
+    num: int, frames: int, labels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    blank = torch.randn(num, frames, labels + 1, dtype=torch.float64)
+    label = torch.randn(num, frames, labels, dtype=torch.float64)
+    lengths = torch.randint(1, frames + 1, (num,)), torch.randint(0, labels + 1, (num,))
+    package = lattice.posteriors(blank, label, *lengths)
+    monkeypatch.setattr(lattice, "_module", lattice_torch)
+    plain = lattice.posteriors(blank, label, *lengths)
+    for a, b in zip(package, plain, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-14)
+
+
+def test_plain_torch_takes_an_impossible_step_and_reports_a_broken_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lattice, "_module", lattice_torch)
+    blank, label = torch.full((3, 2, 2), -1.0), torch.full((3, 2, 1), -1.0)
+    label[0, 0] = -torch.inf  # one path is left
+    label[1] = -torch.inf  # none is
+    blank[2, 0, 0] = torch.nan
+    lengths = torch.tensor([2, 2, 2]), torch.tensor([1, 1, 1])
+    total, *steps = lattice.posteriors(blank, label, *lengths)
+    assert total[0] == -3
+    assert steps[1][0].flatten().tolist() == [0, 1]
+    assert not total[1:].isfinite().any()
+    assert all(step[1:].isnan().any() for step in steps)
 
 
 def test_no_labels_is_a_sum_of_blanks() -> None:
