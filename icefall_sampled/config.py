@@ -128,6 +128,8 @@ class PredictorConfig:
     """Previous labels that the stateless predictor sees."""
     dropout: float = 0.1
     """Dropout on the embedding and between LSTM layers."""
+    label_dropout: float = 0.0
+    """Share of the previous labels that training hides from the predictor, as blank."""
 
 
 @dataclass(frozen=True, kw_only=True)

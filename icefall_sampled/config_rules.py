@@ -86,7 +86,7 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
      "spec_augment.probability spec_augment.max_masked_fraction"),
     ("from 0 to 100", lambda x: 0 <= x <= 100, "data.max_rejected_percent data.noise_percent"),
     ("at least 0 and below 1", lambda x: 0 <= x < 1,
-     "encoder.dropout predictor.dropout loss.min_occupancy"),
+     "encoder.dropout predictor.dropout predictor.label_dropout loss.min_occupancy"),
     ("positive", lambda x: x > 0,
      "encoder.subsampling_channels encoder.num_layers encoder.width encoder.num_heads "
      "encoder.feedforward_width encoder.kernel_frames predictor.embedding_width "

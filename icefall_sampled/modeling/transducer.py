@@ -118,8 +118,11 @@ class Transducer(nn.Module):
 
     def predict(self, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """(N, U) targets, padded with anything -> (N, U + 1, J) projected predictor outputs."""
-        padding = padding_mask(target_lengths, targets.shape[1])
-        history = nn.functional.pad(targets.masked_fill(padding, BLANK), (1, 0), value=BLANK)
+        hidden = padding_mask(target_lengths, targets.shape[1])
+        if self.training and self.config.predictor.label_dropout > 0:
+            share = self.config.predictor.label_dropout
+            hidden = hidden | (torch.rand(targets.shape, device=targets.device) < share)
+        history = nn.functional.pad(targets.masked_fill(hidden, BLANK), (1, 0), value=BLANK)
         out: Tensor = self.joiner.predictor_projection(self.predictor(history))
         return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any, cast
 
 import torch
@@ -41,6 +42,8 @@ class Run:
         self.bad_steps = 0  # in a row, without a finite gradient
         self.widened = 0
         self.best = float("inf")
+        self.processor_seconds = 0.0  # of all processes, up to the latest checkpoint
+        self._counted_from = processor_seconds()
 
     def finish_step(self, gradient_norm: float) -> None:
         """Update the weights unless the gradient is not finite."""
@@ -56,6 +59,7 @@ class Run:
     def save(self, dev_loss: float | None) -> None:
         """Write a checkpoint; `dev_loss` (None: not measured) decides whether it is the best."""
         rng = self.world.gather(checkpoint.rng_state())
+        self._count_seconds()
         is_best = dev_loss is not None and dev_loss < self.best
         if is_best:
             self.best = cast(float, dev_loss)
@@ -82,8 +86,14 @@ class Run:
             "bad_steps": self.bad_steps,
             "widened": self.widened,
             "best": self.best,
+            "processor_seconds": self.processor_seconds,
             "rng": rng,
         }
+
+    def _count_seconds(self) -> None:
+        now = processor_seconds()
+        self.processor_seconds += self.world.sum(now - self._counted_from)[0]
+        self._counted_from = now
 
     def resume(self) -> None:
         """Go on from the latest checkpoint in `exp_dir`, if there is one.
@@ -101,6 +111,7 @@ class Run:
         self.scaler.load_state_dict(state["scaler"])
         for name in ("step", "epoch", "batches", "bad_steps", "widened", "best"):
             setattr(self, name, state[name])
+        self.processor_seconds = state.get("processor_seconds", 0.0)  # older ones lack it
         if len(state["rng"]) == self.world.size:
             checkpoint.set_rng_state(state["rng"][self.world.rank])
         else:
@@ -133,3 +144,9 @@ class Run:
         ]
         if changed:
             logger.warning("the run in %s goes on changed: %s", name, "; ".join(changed))
+
+
+def processor_seconds() -> float:
+    """CPU time of this process so far, and of those of its loading workers that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

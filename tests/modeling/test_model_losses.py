@@ -9,6 +9,7 @@ from icefall_sampled.config import Config
 from icefall_sampled.losses import transducer_loss
 from icefall_sampled.modeling import Losses, Transducer
 from icefall_sampled.sampling import mean_posterior
+from icefall_sampled.tokens import BLANK
 from tests.support.tiny import changed, ragged_batch, tiny_config, tiny_model
 
 LENGTHS, TARGET_LENGTHS = [70, 41, 60], [5, 2, 4]
@@ -208,6 +209,21 @@ def test_nan_in_the_padding_reaches_no_gradient() -> None:
         model(*batch).total.backward()
         gradients.append([p.grad for p in model.parameters()])
     torch.testing.assert_close(gradients[1], gradients[0])
+
+
+def test_label_dropout_hides_its_share_in_training_alone() -> None:
+    torch.manual_seed(0)
+    config = changed(tiny_config(), predictor={"label_dropout": 0.25, "dropout": 0.0})
+    model = Transducer(config, vocab_size=12)
+    seen: list[torch.Tensor] = []
+    model.predictor.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    targets, lengths = torch.randint(1, 12, (50, 20)), torch.full((50,), 20)
+    for training in (True, False):
+        model.train(training).predict(targets, lengths)
+    hidden = seen[0][:, 1:] == BLANK
+    assert torch.equal(seen[0][:, 1:][~hidden], targets[~hidden])
+    assert 0.2 < hidden.float().mean() < 0.3  # 1,000 labels: four standard deviations
+    assert torch.equal(seen[1][:, 1:], targets)
 
 
 def test_an_utterance_without_labels_has_a_loss() -> None:
