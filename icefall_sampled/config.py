@@ -156,9 +156,30 @@ class SamplingConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrunedLossConfig:
+    """The pruned loss of k2; the defaults are icefall's."""
+
+    range_labels: int = 5
+    """Successive prefixes of the labels that each frame keeps."""
+    simple_weight: float = 0.5
+    """Weight of the simple loss, which finds the ranges."""
+    lm_scale: float = 0.25
+    """Share of the predictor alone in the simple loss."""
+    am_scale: float = 0.0
+    """Share of the encoder alone in the simple loss."""
+    warmup_steps: int = 2000
+    """First steps with a transducer loss, over which the weight of the simple loss goes from 1 to
+    `simple_weight` and that of the pruned loss from 0.1 to 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class LossConfig:
     """The transducer loss."""
 
+    kind: Literal["transducer", "pruned"] = "transducer"
+    """By the softmax that `sampling` says, over the whole lattice; or k2's pruned loss."""
+    pruned: PrunedLossConfig = field(default_factory=PrunedLossConfig)
+    """Of the pruned loss; for this one, the three fields below mean nothing."""
     implementation: Literal["auto", "fused", "naive"] = "auto"
     """See `icefall_sampled.losses.transducer_loss`."""
     min_occupancy: float = 1e-5
@@ -169,6 +190,12 @@ class LossConfig:
     taken from the mean CTC posterior; 0, or no CTC loss, means no draft."""
     ctc_only_steps: int = 0
     """First steps that train the CTC losses alone, a cheap start for the encoder."""
+
+    @property
+    def wants_draft(self) -> bool:
+        """Whether there is to be a draft pass, where CTC gives what it needs."""
+        drafts = self.kind == "transducer" and self.implementation != "naive"
+        return drafts and self.draft_negatives > 0
 
 
 @dataclass(frozen=True, kw_only=True)

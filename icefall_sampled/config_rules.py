@@ -22,6 +22,7 @@ def rules(config: Config) -> list[Rule]:
     return [
         *_ranges(config),
         *_streaming(config),
+        *_pruned(config),
         ("sampling.num_sampled", sampling.num_sampled, sampling.num_sampled >= 2, "at least 2"),
         ("encoder.num_features", encoder.num_features, encoder.num_features == 80, "80"),
         ("encoder.kernel_frames", encoder.kernel_frames, encoder.kernel_frames % 2 == 1, "odd"),
@@ -67,6 +68,18 @@ def _streaming(config: Config) -> list[Rule]:
     ]  # fmt: skip
 
 
+def _pruned(config: Config) -> list[Rule]:
+    """The rules of k2's pruned loss."""
+    loss = config.loss.pruned
+    both, full = loss.lm_scale + loss.am_scale, config.sampling.strategy == "none"
+    return [
+        ("sampling.strategy", config.sampling.strategy, config.loss.kind != "pruned" or full,
+         "none: loss.kind is pruned"),
+        ("loss.pruned.range_labels", loss.range_labels, loss.range_labels >= 2, "at least 2"),
+        ("loss.pruned.lm_scale + loss.pruned.am_scale", both, both < 1, "below 1"),
+    ]  # fmt: skip
+
+
 def _ranges(config: Config) -> list[Rule]:
     """The rules that look at one number alone."""
     return [
@@ -80,7 +93,9 @@ def _ranges(config: Config) -> list[Rule]:
 _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("at least 0", lambda x: x >= 0,
      "ctc.joint_weight ctc.intermediate_weight data.num_workers training.threads "
-     "loss.draft_negatives loss.ctc_only_steps spec_augment.time_warp_frames "
+     "loss.draft_negatives loss.ctc_only_steps loss.pruned.simple_weight "
+     "loss.pruned.lm_scale loss.pruned.am_scale loss.pruned.warmup_steps "
+     "spec_augment.time_warp_frames "
      "spec_augment.num_feature_masks spec_augment.num_frame_masks"),
     ("from 0 to 1", lambda x: 0 <= x <= 1,
      "spec_augment.probability spec_augment.max_masked_fraction"),

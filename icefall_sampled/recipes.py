@@ -54,7 +54,7 @@ def with_auxiliary(config: Config, ctc: CtcConfig) -> Config:
 def crossed(
     base: Config, sampling: dict[str, SamplingConfig], ctc: dict[str, CtcConfig]
 ) -> dict[str, Config]:
-    """Every softmax with every auxiliary loss that it can have.
+    """Every softmax with every auxiliary loss that it can have, and `pruned` beside `full`.
 
     `example_interctc` and `example_scctc` draw their negatives from the posterior of the
     intermediate loss that they are named after; `example_ctc_scctc` from that of joint CTC.
@@ -69,7 +69,13 @@ def crossed(
     for ending in ("_interctc", "_scctc"):
         config = replace(base, sampling=sampling["example_interctc"])
         named[f"example{ending}"] = with_auxiliary(config, ctc[ending])
+    named["pruned"] = with_pruned_loss(named["full"])
     return named
+
+
+def with_pruned_loss(full: Config) -> Config:
+    """A variant of the full softmax, but for its loss: k2's pruned one, by icefall's settings."""
+    return replace(full, loss=replace(full.loss, kind="pruned"))
 
 
 def in_folders(variants: dict[str, Config], folder: Path) -> dict[str, Config]:

@@ -18,6 +18,7 @@ from icefall_sampled.sampling.checks import (
 )
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
+ACTIVATIONS = ("tanh", "relu")
 REDUCTIONS = ("mean", "sum", "none")
 
 
@@ -36,6 +37,14 @@ def check_acoustic(name: str, features: Tensor, num_rows: int) -> None:
         )
     if not features.is_floating_point():
         raise ValueError(f"{name} must be floating point, was {features.dtype}")
+
+
+def check_rows(name: str, rows: Tensor, layout: str, expected: tuple[int, int, int]) -> None:
+    """`rows` is floating point and of the expected shape, whose dimensions `layout` names."""
+    if tuple(rows.shape) != expected:
+        raise ValueError(f"{name} must be {layout} = {expected}, was {tuple(rows.shape)}")
+    if not rows.is_floating_point():
+        raise ValueError(f"{name} must be floating point, was {rows.dtype}")
 
 
 def check_layer(weight: Tensor, bias: Tensor, width: int) -> None:
@@ -165,6 +174,15 @@ def vocabulary_checks(
         ),
     ]
     return checks
+
+
+def zero_beyond(rows: Tensor, lengths: Tensor) -> Tensor:
+    """(N, L) or (N, L, W) with zeros beyond the lengths.
+
+    Padding must not reach a sum: 0 * NaN is NaN, in backward too.
+    """
+    beyond = ~valid_positions(rows.shape[1], lengths)
+    return rows.masked_fill(beyond if rows.dim() == 2 else beyond[:, :, None], 0)
 
 
 def reduce_loss(losses: Tensor, reduction: str) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from icefall_sampled.losses.arguments import zero_beyond
 from icefall_sampled.losses.lattice import log_likelihood
-from icefall_sampled.sampling.checks import valid_positions
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
 
@@ -23,13 +23,9 @@ def naive_log_likelihood(
     activation: str,
 ) -> Tensor:
     """(N,) log-likelihoods by way of all (N, T, U + 1, K) logits; see `transducer_loss`."""
-    has_frame = valid_positions(encoder_out.shape[1], encoder_lengths)
-    has_label = valid_positions(targets.shape[1], target_lengths)
-    has_node = valid_positions(targets.shape[1] + 1, target_lengths.add(1))
-    # Padding must not reach the sums: 0 * NaN is NaN, in backward too.
-    encoder_out = encoder_out.masked_fill(~has_frame[:, :, None], 0)
-    predictor_out = predictor_out.masked_fill(~has_node[:, :, None], 0)
-    labels = (targets if vocabulary is None else vocabulary.targets).masked_fill(~has_label, 0)
+    encoder_out = zero_beyond(encoder_out, encoder_lengths)
+    predictor_out = zero_beyond(predictor_out, target_lengths.add(1))
+    labels = zero_beyond(targets if vocabulary is None else vocabulary.targets, target_lengths)
 
     hidden = encoder_out[:, :, None] + predictor_out[:, None]  # (N, T, U + 1, J)
     hidden = hidden.tanh() if activation == "tanh" else hidden.relu()

@@ -7,8 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from icefall_sampled.losses.arguments import (
+    ACTIVATIONS,
     REDUCTIONS,
     check_batch,
+    check_rows,
     check_values,
     choose,
     prepare_vocabulary,
@@ -19,7 +21,6 @@ from icefall_sampled.losses.fused import fused_log_likelihood
 from icefall_sampled.losses.naive import naive_log_likelihood
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
-ACTIVATIONS = ("tanh", "relu")
 IMPLEMENTATIONS = ("auto", "fused", "naive")
 
 
@@ -125,12 +126,7 @@ def _check(
     """Shapes first, then values, with one synchronisation."""
     check_batch("encoder_out", encoder_out, weight, bias, targets, encoder_lengths, target_lengths)
     expected = (targets.shape[0], targets.shape[1] + 1, encoder_out.shape[2])
-    if tuple(predictor_out.shape) != expected:
-        raise ValueError(
-            f"predictor_out must be (N, U + 1, J) = {expected}, was {tuple(predictor_out.shape)}"
-        )
-    if not predictor_out.is_floating_point():
-        raise ValueError(f"predictor_out must be floating point, was {predictor_out.dtype}")
+    check_rows("predictor_out", predictor_out, "(N, U + 1, J)", expected)
     more = []
     for name, classes in (("vocabulary", vocabulary), ("draft", draft)):
         if classes is not None:

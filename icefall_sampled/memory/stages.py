@@ -37,10 +37,9 @@ from icefall_sampled.memory.footprint import (
     chunks_of,
     run_once,
 )
-from icefall_sampled.modeling import Transducer
+from icefall_sampled.modeling import Encoded, Transducer
 from icefall_sampled.modeling.conformer import Conformer, ConformerBlock, relative_positions
 from icefall_sampled.modeling.subsampling import padding_mask, subsampled_lengths
-from icefall_sampled.modeling.transducer import Encoded
 
 FLOAT_BYTES = 4
 FEW = (2, 3)

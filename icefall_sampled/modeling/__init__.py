@@ -1,5 +1,6 @@
 """The networks."""
 
-from icefall_sampled.modeling.transducer import Encoded, Losses, Transducer
+from icefall_sampled.modeling.outputs import Encoded, Losses
+from icefall_sampled.modeling.transducer import Transducer
 
 __all__ = ["Encoded", "Losses", "Transducer"]

@@ -18,12 +18,13 @@ from torch.nn.functional import pad
 
 from icefall_sampled.modeling.conformer import ConformerBlock, Past, relative_positions
 from icefall_sampled.modeling.context import Context, check_context
+from icefall_sampled.modeling.outputs import Encoded
 from icefall_sampled.modeling.subsampling import (
     min_input_frames,
     padding_mask,
     subsampled_lengths,
 )
-from icefall_sampled.modeling.transducer import Encoded, Transducer
+from icefall_sampled.modeling.transducer import Transducer
 
 
 @dataclass(frozen=True, kw_only=True)

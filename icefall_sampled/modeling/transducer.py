@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +11,9 @@ from icefall_sampled.modeling.conformer import Conformer, Tap
 from icefall_sampled.modeling.context import Context
 from icefall_sampled.modeling.ctc import CtcHead
 from icefall_sampled.modeling.joiner import Joiner
+from icefall_sampled.modeling.outputs import Encoded, Losses
 from icefall_sampled.modeling.predictor import make_predictor
+from icefall_sampled.modeling.pruned import SimpleProjections
 from icefall_sampled.modeling.subsampling import padding_mask
 from icefall_sampled.sampling import (
     SampledVocabulary,
@@ -23,30 +23,6 @@ from icefall_sampled.sampling import (
     sample_vocabulary,
 )
 from icefall_sampled.tokens import BLANK
-
-
-@dataclass(frozen=True, kw_only=True)
-class Losses:
-    """Losses of a batch, means over its utterances in nats; None where there is no such loss."""
-
-    total: Tensor
-    """The weighted sum that is minimised."""
-    transducer: Tensor | None = None
-    ctc: Tensor | None = None
-    interctc: Tensor | None = None
-    vocabulary: SampledVocabulary | None = None
-    """The classes of the softmax; None for all of them."""
-    widened: bool = False
-    """Whether K had to grow beyond `sampling.num_sampled` to hold this batch's positives."""
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """What the encoder and the CTC losses on it give for a batch."""
-
-    out: Tensor  # (N, T, D)
-    lengths: Tensor  # (N,)
-    taps: list[Tensor]  # (N, T, D) after each intermediate block
 
 
 class Transducer(nn.Module):
@@ -69,6 +45,14 @@ class Transducer(nn.Module):
         if ctc.joint_weight > 0 or ctc.intermediate_layers:
             self.ctc = CtcHead(
                 config.encoder.width, vocab_size, self_conditioning=ctc.self_conditioning
+            )
+        self.simple: SimpleProjections | None = None
+        if config.loss.kind == "pruned":
+            self.simple = SimpleProjections(
+                config.loss.pruned,
+                encoder_width=config.encoder.width,
+                predictor_width=config.predictor.hidden_width,
+                vocab_size=vocab_size,
             )
 
     def encode(
@@ -118,12 +102,17 @@ class Transducer(nn.Module):
 
     def predict(self, targets: Tensor, target_lengths: Tensor) -> Tensor:
         """(N, U) targets, padded with anything -> (N, U + 1, J) projected predictor outputs."""
+        out: Tensor = self.joiner.predictor_projection(self._predicted(targets, target_lengths))
+        return out
+
+    def _predicted(self, targets: Tensor, target_lengths: Tensor) -> Tensor:
+        """(N, U) targets, padded with anything -> (N, U + 1, P) outputs of the predictor."""
         hidden = padding_mask(target_lengths, targets.shape[1])
         if self.training and self.config.predictor.label_dropout > 0:
             share = self.config.predictor.label_dropout
             hidden = hidden | (torch.rand(targets.shape, device=targets.device) < share)
         history = nn.functional.pad(targets.masked_fill(hidden, BLANK), (1, 0), value=BLANK)
-        out: Tensor = self.joiner.predictor_projection(self.predictor(history))
+        out: Tensor = self.predictor(history)
         return out
 
     def forward(
@@ -134,6 +123,7 @@ class Transducer(nn.Module):
         target_lengths: Tensor,
         *,
         with_transducer: bool = True,
+        warmth: float = 1.0,
     ) -> Losses:
         """All losses of a batch.
 
@@ -143,6 +133,7 @@ class Transducer(nn.Module):
             targets: (N, U) without blank, padded with anything.
             target_lengths: (N,).
             with_transducer: false while only the CTC losses are trained.
+            warmth: how far the warm-up of the pruned loss has come, from 0 to 1.
         """
         encoded = self.encode(features, lengths)
         ctc, interctc, posterior = self._ctc_losses(encoded, targets, target_lengths)
@@ -155,6 +146,11 @@ class Transducer(nn.Module):
         if not with_transducer:
             total = total + self._nothing_of_every_weight()
             return Losses(total=total, ctc=ctc, interctc=interctc)
+        if self.simple is not None:
+            simple, pruned = self._pruned_losses(encoded, targets, target_lengths)
+            total = total + self.simple.weighted(simple, pruned, warmth)
+            return Losses(total=total, transducer=pruned, simple=simple, ctc=ctc, interctc=interctc)
+        assert self.config.loss.kind == "transducer"  # an exported model has no simple projections
         vocabulary, widened = self._sample(posterior, targets, target_lengths)
         transducer = self._transducer_loss(encoded, targets, target_lengths, vocabulary, posterior)
         return Losses(
@@ -202,9 +198,7 @@ class Transducer(nn.Module):
         return "none"
 
     def _has_draft(self) -> bool:
-        loss = self.config.loss
-        takes_draft = loss.implementation != "naive" and self.ctc is not None
-        return takes_draft and loss.draft_negatives > 0
+        return self.config.loss.wants_draft and self.ctc is not None
 
     def _sample(
         self, posterior: Tensor | None, targets: Tensor, target_lengths: Tensor
@@ -257,6 +251,15 @@ class Transducer(nn.Module):
             min_occupancy=config.min_occupancy,
             implementation=config.implementation,
         )
+
+    def _pruned_losses(
+        self, encoded: Encoded, targets: Tensor, target_lengths: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The simple and the pruned loss."""
+        assert self.simple is not None
+        predicted = self._predicted(targets, target_lengths)
+        lengths = encoded.lengths, target_lengths
+        return self.simple.losses(self.joiner, encoded.out, predicted, targets, *lengths)
 
     def _nothing_of_every_weight(self) -> Tensor:
         """Zero, with a gradient of zero for each weight: under DDP every one needs a gradient.

@@ -16,6 +16,8 @@ from icefall_sampled.data import Batch
 from icefall_sampled.modeling import Losses, Transducer
 
 MIB = 2**20
+LOSSES = ("total", "transducer", "simple", "ctc", "interctc")
+"""What a model may have, by their names in `Losses`."""
 
 
 def peak_memory_mib(device: torch.device) -> float:
@@ -41,7 +43,7 @@ class Meter:
 
     def add(self, batch: Batch, losses: Losses) -> None:
         """Count one batch in."""
-        for name in ("total", "transducer", "ctc", "interctc"):
+        for name in LOSSES:
             value = getattr(losses, name)
             if value is not None:
                 self._add(name, value.detach())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from operator import attrgetter
 from typing import Any, cast
 
 import torch
@@ -19,7 +20,7 @@ from icefall_sampled.training.distributed import World
 logger = logging.getLogger(__name__)
 
 # What must not differ between the command that began a run and the one that continues it.
-ARCHITECTURE = ("encoder", "ctc", "predictor", "joiner")
+ARCHITECTURE = ("encoder", "ctc", "predictor", "joiner", "loss.kind")
 
 
 class Run:
@@ -132,10 +133,11 @@ class Run:
             )
         was = from_json(Config, state["config"])
         for part in ARCHITECTURE:
-            if getattr(was, part) != getattr(self.config, part):
+            before, wanted = attrgetter(part)(was), attrgetter(part)(self.config)
+            if before != wanted:
                 raise CheckpointError(
-                    f"{name} was trained with {getattr(was, part)}, this command asks for "
-                    f"{getattr(self.config, part)}; choose another exp_dir to train another model"
+                    f"{name} was trained with {part} {before}, this command asks for {wanted}; "
+                    "choose another exp_dir to train another model"
                 )
         changed = [
             f"{part} {getattr(was, part)} -> {getattr(self.config, part)}"

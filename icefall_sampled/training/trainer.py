@@ -24,6 +24,7 @@ from icefall_sampled.config import Config
 from icefall_sampled.data import Batch, read_cuts, usable_cuts
 from icefall_sampled.loading import epoch_batches
 from icefall_sampled.modeling import Losses, Transducer
+from icefall_sampled.modeling.pruned import warmth
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.tokens import load_tokens
 from icefall_sampled.training.augment import SpecAugment
@@ -158,7 +159,7 @@ def forward(model: nn.Module, batch: Batch, run: Run, *, with_transducer: bool) 
     with torch.autocast(run.world.device.type, dtype=dtype, enabled=precision != "float32"):
         losses: Losses = model(
             source.features, source.lengths, source.targets, source.target_lengths,
-            with_transducer=with_transducer,
+            with_transducer=with_transducer, warmth=warmth(run.config.loss, run.step),
         )  # fmt: skip
     return losses
 

@@ -11,9 +11,8 @@ from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.loading import ordered_batches
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.scoring import count_errors
+from icefall_sampled.training.metrics import LOSSES
 from icefall_sampled.training.run import Run
-
-LOSSES = ("total", "transducer", "ctc", "interctc")
 
 
 def validate(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:

@@ -145,8 +145,10 @@ def test_variants_are_those_of_the_paper() -> None:
             .removeprefix("streaming_")
             .split("_")[0]
             .replace("full", "none")
+            .replace("pruned", "none")
         )
         assert config.sampling.strategy == strategy
+        assert config.loss.kind == ("pruned" if "pruned" in name else "transducer")
         assert ("noaux" in name) == (config.ctc.joint_weight == 0)
         assert ("scctc" in name) == config.ctc.self_conditioning
         assert config.data.lang_dir.name == ("lang_bpe_2000" if five else "lang_bpe_500")

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from icefall_sampled import checkpoint
 from icefall_sampled.config import Config
-from icefall_sampled.modeling import Transducer
-from icefall_sampled.modeling.transducer import Encoded
+from icefall_sampled.modeling import Encoded, Transducer
 from icefall_sampled.rejects import TooManyRejects
 from icefall_sampled.training import train
 from icefall_sampled.training.trainer import TrainingDiverged

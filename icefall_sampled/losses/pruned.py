@@ -1,0 +1,161 @@
+"""The pruned transducer loss of k2 and icefall, with the simple loss that finds its ranges."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from icefall_sampled.losses import lattice
+from icefall_sampled.losses.arguments import (
+    ACTIVATIONS,
+    REDUCTIONS,
+    check_batch,
+    check_rows,
+    check_values,
+    choose,
+    reduce_loss,
+    zero_beyond,
+)
+
+
+def pruned_transducer_loss(
+    encoder_simple: Tensor,
+    predictor_simple: Tensor,
+    encoder_joiner: Tensor,
+    predictor_joiner: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+    *,
+    range_labels: int = 5,
+    lm_scale: float = 0.25,
+    am_scale: float = 0.0,
+    activation: str = "tanh",
+    reduction: str = "mean",
+) -> tuple[Tensor, Tensor]:
+    """Negative log-likelihood of the targets by two joiners: a sum, and the real one.
+
+        simple: p[n, t, u] = softmax(encoder_simple[n, t] + predictor_simple[n, u]), over all nodes
+        pruned: p[n, t, u] = softmax(weight @ act(encoder_joiner[n, t] + predictor_joiner[n, u])
+                                     + bias), over the nodes of the ranges
+
+    each summed over alignments as `transducer_loss` does. The range of a frame is the R successive
+    prefixes, by number of labels, that the simple loss visits most, moved so that a path leads
+    through all of them. The naive equivalent, where R covers all prefixes and both scales are 0:
+
+        logits = encoder_simple[:, :, None] + predictor_simple[:, None]
+        simple = rnnt_loss(logits, targets, encoder_lengths, target_lengths, blank=0)
+        pruned = transducer_loss(encoder_joiner, predictor_joiner, weight, bias, targets,
+                                 encoder_lengths, target_lengths)
+
+    Args:
+        encoder_simple: (N, T, V), projected by a layer of the simple loss' own.
+        predictor_simple: (N, U + 1, V), likewise.
+        encoder_joiner: (N, T, J), projected to joiner width.
+        predictor_joiner: (N, U + 1, J), likewise.
+        weight: (V, J) of the joiner's output layer.
+        bias: (V,) of the joiner's output layer.
+        targets: (N, U) integers in [1, V); padding may hold anything.
+        encoder_lengths: (N,) in [1, T].
+        target_lengths: (N,) in [0, U].
+        range_labels: R, at least 2. A batch in which an utterance has more than R - 1 labels a
+            frame gets ranges as much wider as a path through that utterance needs.
+        lm_scale: share of the predictor alone in the log-probabilities of the simple loss.
+        am_scale: share of the encoder alone. Above 0, the simple loss of an utterance depends on
+            the predictor's outputs for the whole batch, padding included, as in k2.
+        activation: "tanh" or "relu".
+        reduction: "mean" or "sum" over utterances, or "none": (N,).
+
+    Returns:
+        The simple and the pruned loss in nats, float64 for float64 inputs, else float32. What
+        stands beyond the lengths, NaN included, influences neither a loss (but see `am_scale`)
+        nor a gradient.
+
+    Raises:
+        ValueError: an argument has the wrong shape or value; the sentence names it.
+        ImportError: neither k2 nor fast_rnnt is installed (for this device).
+
+    Source: Kuang et al. 2022, "Pruned RNN-T for fast, memory-efficient ASR training".
+    """
+    _check_options(range_labels, lm_scale, am_scale, activation, reduction)
+    integers = (x.to(encoder_joiner.device) for x in (targets, encoder_lengths, target_lengths))
+    targets, encoder_lengths, target_lengths = integers
+    arguments = encoder_joiner, weight, bias, targets, encoder_lengths, target_lengths
+    check_batch("encoder_joiner", *arguments)
+    _check_shapes(encoder_simple, predictor_simple, predictor_joiner, encoder_joiner, targets, bias)
+    check_values(*arguments[1:], encoder_joiner.shape[1], [])
+
+    # The packages take neither a batch without labels nor one with more labels than frames.
+    num_labels = max(targets.shape[1], 1)
+    num_frames = max(encoder_joiner.shape[1], num_labels)
+    frames = functools.partial(_filled, lengths=encoder_lengths, size=num_frames)
+    prefixes = functools.partial(_filled, lengths=target_lengths.add(1), size=num_labels + 1)
+    sizes = _filled(targets, target_lengths, num_labels), encoder_lengths, target_lengths
+    densest = int((target_lengths / encoder_lengths).ceil().max())
+    simple, ranges = lattice.simple_losses(
+        frames(encoder_simple),
+        prefixes(predictor_simple),
+        *sizes,
+        range_labels=max(range_labels, densest + 1),
+        lm_scale=lm_scale,
+        am_scale=am_scale,
+    )
+    encoder, predictor = lattice.within_ranges(
+        frames(encoder_joiner), prefixes(predictor_joiner), ranges
+    )
+    logits = _join(encoder + predictor, weight, bias, activation)
+    pruned = lattice.pruned_losses(logits, ranges, *sizes)
+    return reduce_loss(simple, reduction), reduce_loss(pruned, reduction)
+
+
+def _filled(rows: Tensor, lengths: Tensor, size: int) -> Tensor:
+    """(N, L) or (N, L, W) -> (N, size) or (N, size, W), with zeros beyond the lengths."""
+    rows, more = zero_beyond(rows, lengths), size - rows.shape[1]
+    if more == 0:
+        return rows
+    return torch.nn.functional.pad(rows, (0, more) if rows.dim() == 2 else (0, 0, 0, more))
+
+
+def _join(hidden: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:
+    """(N, T, R, J) sums of both projections -> (N, T, R, V) logits."""
+    dtype = hidden.dtype
+    hidden = hidden.tanh() if activation == "tanh" else hidden.relu()
+    return torch.nn.functional.linear(hidden, weight.to(dtype), bias.to(dtype))
+
+
+def _check_options(
+    range_labels: int, lm_scale: float, am_scale: float, activation: str, reduction: str
+) -> None:
+    choose("activation", activation, ACTIVATIONS)
+    choose("reduction", reduction, REDUCTIONS)
+    if range_labels < 2:
+        raise ValueError(f"range_labels must be at least 2, was {range_labels}")
+    scales = {
+        "lm_scale": lm_scale,
+        "am_scale": am_scale,
+        "lm_scale + am_scale": lm_scale + am_scale,
+    }
+    for name, scale in scales.items():
+        if not 0 <= scale < 1:
+            raise ValueError(f"{name} must be in [0, 1), was {scale}")
+
+
+def _check_shapes(
+    encoder_simple: Tensor,
+    predictor_simple: Tensor,
+    predictor_joiner: Tensor,
+    encoder_joiner: Tensor,
+    targets: Tensor,
+    bias: Tensor,
+) -> None:
+    """The first three fit the others, which `check_batch` has looked at."""
+    num_rows, num_frames, width = encoder_joiner.shape
+    num_prefixes, vocab_size = targets.shape[1] + 1, len(bias)
+    check_rows("encoder_simple", encoder_simple, "(N, T, V)", (num_rows, num_frames, vocab_size))
+    prefixes = num_rows, num_prefixes
+    check_rows("predictor_simple", predictor_simple, "(N, U + 1, V)", (*prefixes, vocab_size))
+    check_rows("predictor_joiner", predictor_joiner, "(N, U + 1, J)", (*prefixes, width))
