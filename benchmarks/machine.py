@@ -9,6 +9,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from icefall_sampled.results import processor
+
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = (
     "icefall_sampled/losses",
@@ -33,20 +35,11 @@ DECODING = (
 def machine() -> dict[str, Any]:
     """Processor, cores, memory, system."""
     return {
-        "machine": _processor(),
+        "machine": processor(),
         "cores": os.cpu_count(),
         "ram_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "os": f"{platform.system()} {platform.release()}",
     }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()} ({platform.machine()})"
 
 
 def code(measured: tuple[str, ...] = MEASURED) -> dict[str, Any]:

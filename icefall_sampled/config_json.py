@@ -39,6 +39,15 @@ def _build(kind: Any, value: Any, name: str) -> Any:
         return make(**{k: _build(hints[k], v, f"{name}.{k}") for k, v in value.items()})
     if kind is Path:
         return Path(value)
-    if isinstance(kind, types.GenericAlias) and typing.get_origin(kind) is tuple:
-        return tuple(value)
+    if isinstance(kind, types.GenericAlias):
+        return _build_container(typing.get_origin(kind), typing.get_args(kind), value, name)
     return value
+
+
+def _build_container(origin: object, arguments: tuple[Any, ...], value: Any, name: str) -> Any:
+    """A tuple or a dict of what the annotation's arguments ask for."""
+    if origin is tuple and arguments[-1] is Ellipsis:
+        return tuple(_build(arguments[0], part, f"{name}[{i}]") for i, part in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {k: _build(arguments[1], part, f"{name}[{k!r}]") for k, part in value.items()}
+    return tuple(value) if origin is tuple else value

@@ -9,17 +9,15 @@ No number in such a table is typed by hand.
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
-
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from icefall_sampled import checkpoint
 from icefall_sampled.config import Config
 from icefall_sampled.config_json import from_json
 from icefall_sampled.results import decoded_on, markdown, memory_of, rate, scores_of
 from icefall_sampled.script import run_script
+from icefall_sampled.tables.collect import dev_curve
 
 MEMORY = ("full, stored", "sampled, stored", "full, fused", "sampled, fused")
 
@@ -44,13 +42,10 @@ def rows_of(exp_dir: Path) -> list[list[str]]:
 
 def curve(exp_dir: Path) -> str:
     """How the greedy word error rate on dev fell while the run was trained."""
-    logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports the end of a file
-    events = EventAccumulator(str(exp_dir / "tensorboard"))
-    events.Reload()
-    if "dev/wer_percent" not in events.Tags()["scalars"]:
+    points = dev_curve(exp_dir)
+    if not points:
         return f"{exp_dir.name}: no transducer was validated."
-    points = events.Scalars("dev/wer_percent")
-    steps = ", ".join(f"{point.step}: {point.value:.1f}" for point in points)
+    steps = ", ".join(f"{step}: {percent:.1f}" for step, percent in points)
     return f"{exp_dir.name}, greedy WER % on dev by step: {steps}."
 
 

@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154 # help_text and options are the caller's
+# shellcheck shell=bash disable=SC2034,SC2154 # help_text and options are the caller's
 # Sourced by recipes, after log.sh: turns `--some-option value` into `some_option=value`.
 #
 #   help_text="…"
@@ -35,6 +35,23 @@ parse_options() {
     is_option "$name" || die "unknown option $name (--help lists them)"
     name=${name#--}
     printf -v "${name//-/_}" %s "$value"
+  done
+}
+
+# separate_names WORD... : sets names to the words that are neither options nor their values, and
+# flags to all others, for parse_options.
+separate_names() {
+  names=() flags=()
+  while (($#)); do
+    case $1 in
+      --*=* | --help) flags+=("$1") ;;
+      --*)
+        flags+=("${@:1:2}")
+        (($# == 1)) || shift
+        ;;
+      *) names+=("$1") ;;
+    esac
+    shift
   done
 }
 

@@ -29,23 +29,12 @@ What is done is not done again. --list yes prints the rows.
 run_table() {
   list=no processes=1 train='' decode='' exp_root=exp output=RESULTS.md
   options="list processes train decode exp_root output"
-  local words=() wanted=()
-  while (($#)); do
-    case $1 in
-      --*=* | --help) words+=("$1") ;;
-      --*)
-        words+=("${@:1:2}")
-        (($# == 1)) || shift
-        ;;
-      *) wanted+=("$1") ;;
-    esac
-    shift
-  done
-  parse_options ${words[@]+"${words[@]}"}
+  separate_names "$@"
+  parse_options ${flags[@]+"${flags[@]}"}
   need_positive processes
   find_python
   local rows
-  rows=$(show_table --print-rows ${wanted[@]+--rows "${wanted[@]}"})
+  rows=$(show_table --print-rows ${names[@]+--rows "${names[@]}"})
   if [[ $list == yes ]]; then
     printf '%s\n' "$rows"
     return

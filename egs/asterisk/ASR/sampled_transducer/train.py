@@ -8,11 +8,13 @@ with CTC alone, on the shortest utterances.
     train.py example_ctc --exp-dir exp/example_ctc
 
 is the paper's method (negatives for each utterance from its own joint CTC posterior), and the
-variant of the table that run.sh prints. A variant is named by its softmax, then by the auxiliary
+variant that run.sh trains. A variant is named by its softmax, then by the auxiliary
 losses that it has besides joint CTC: `full` is the baseline, `full_scctc` the baseline with
 self-conditioned CTC, `full_noaux` the transducer alone (Tables 1 and 2 of the paper). `five_` in
 front of a name is the same on all five languages, with 300 of 2,000 pieces in the softmax;
-`streaming_example_ctc` is `example_ctc` with an encoder that can be run while somebody speaks.
+`streaming_example_ctc` is `example_ctc` with an encoder that can be run while somebody speaks,
+`example_ctc_50` has half as many classes in the softmax, and `example_ctc_nodraft` computes its
+loss without a draft pass. run_table.sh trains the variants of the table in RESULTS.md.
 The same command again continues an interrupted run.
 """
 
@@ -79,7 +81,10 @@ def variants() -> dict[str, Config]:
     endings = recipes.auxiliaries(base().ctc, layers=(3,))
     named = recipes.crossed(base(), recipes.softmaxes(100), endings)
     named.update({f"five_{name}": five_languages(config) for name, config in named.items()})
-    named["streaming_example_ctc"] = streaming(named["example_ctc"])
+    ours = named["example_ctc"]
+    named["streaming_example_ctc"] = streaming(ours)
+    named["example_ctc_50"] = replace(ours, sampling=replace(ours.sampling, num_sampled=50))
+    named["example_ctc_nodraft"] = replace(ours, loss=replace(ours.loss, draft_negatives=0))
     return recipes.in_folders(named, RECIPE / "exp")
 
 

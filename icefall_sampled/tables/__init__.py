@@ -1,0 +1,1 @@
+"""Tables of results over seeds, from one small file for each training run."""

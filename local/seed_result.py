@@ -1,0 +1,43 @@
+"""The result of one training run as a small JSON file, from what the run left in its folder.
+
+    seed_result.py exp/full-seed-1 --trained full                                after training
+    seed_result.py exp/full-seed-1 --table local/table.json --output results/full-seed-1.json
+
+The first writes down which code trained the run, and where; the second needs its decodings and
+the memory of a step as well.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from icefall_sampled.script import run_script
+from icefall_sampled.tables.collect import collect, note_trained
+from icefall_sampled.tables.result import write_result
+from icefall_sampled.tables.table import read_table
+
+
+def main(
+    exp_dir: Path,
+    /,
+    *,
+    trained: str = "",
+    table: Path = Path("local/table.json"),
+    output: Path | None = None,
+) -> None:
+    """Write down what came of a training run.
+
+    Args:
+        exp_dir: the run's folder.
+        trained: the variant, where training has just ended.
+        table: a recipe's local/table.json, which says the sets and the decodings.
+        output: file for the result.
+    """
+    if trained:
+        note_trained(exp_dir, variant=trained)
+    if output is not None:
+        write_result(output, collect(exp_dir, table=read_table(table)))
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,81 @@
+"""The table of a recipe over seeds, from the results in its results folder alone.
+
+    seed_table.py local/table.json results --output RESULTS.md
+    seed_table.py local/table.json results --print-runs [--rows full] [--seeds 1 2]
+    seed_table.py local/table.json results --print-decodings full     decode.py's flags
+
+Of the last two the first prints the runs that there are to be, the other a line for each decoding.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from icefall_sampled.files import replacing
+from icefall_sampled.script import run_script
+from icefall_sampled.tables.report import read_results, report
+from icefall_sampled.tables.result import path_of, read_result
+from icefall_sampled.tables.table import SeedTable, read_table
+
+
+def main(
+    table: Path,
+    results: Path,
+    /,
+    *,
+    output: Path | None = None,
+    print_runs: bool = False,
+    print_decodings: str = "",
+    rows: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (),
+    changes: str | None = None,
+) -> None:
+    """Write the table of a recipe over seeds.
+
+    Args:
+        table: a recipe's local/table.json.
+        results: folder with a file for each run.
+        output: Markdown file to write, in place of printing it; the figure goes beside it.
+        print_runs: print a line with variant and seed for each run, and do no more.
+        print_decodings: print the flags of decode.py for this row, and do no more.
+        rows: of which `print_runs` speaks; none for all.
+        seeds: of which `print_runs` speaks; none for the table's.
+        changes: to the variants; a run that has a result must have been trained with the same.
+    """
+    wanted = read_table(table)
+    if print_runs:
+        chosen = [wanted.row(name).variant for name in rows] or [r.variant for r in wanted.rows]
+        runs = [(variant, seed) for variant in chosen for seed in seeds or wanted.seeds]
+        if changes is not None:
+            check_changes(results, runs, changes)
+        sys.stdout.writelines(f"{variant} {seed}\n" for variant, seed in runs)
+    elif print_decodings:
+        for decoding in wanted.decodings_of(print_decodings):
+            sys.stdout.write(" ".join(decoding.flags) + "\n")
+    else:
+        write(wanted, results, output, header=(table.parent / wanted.header).read_text("utf-8"))
+
+
+def check_changes(results: Path, runs: list[tuple[str, int]], changes: str) -> None:
+    """Raise ValueError where a run that is done was trained with other flags."""
+    for path in (path_of(results, variant, seed) for variant, seed in runs):
+        if path.is_file() and (was := read_result(path).trained.changes) != changes.strip():
+            raise ValueError(
+                f"{path} was trained with --train '{was}' and not with '{changes}': choose another "
+                "folder for results, or remove it"
+            )
+
+
+def write(table: SeedTable, results: Path, output: Path | None, *, header: str) -> None:
+    """Write the table, or print it."""
+    found = read_results(results, table)
+    if output is None:
+        sys.stdout.write(report(table, found, header=header, figure=None))
+        return
+    with replacing(output) as temporary:
+        temporary.write_text(report(table, found, header=header, figure=None), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_script(main)
