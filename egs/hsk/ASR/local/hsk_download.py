@@ -1,0 +1,189 @@
+"""Stage 0: bring the recordings of the HSK words, and check that they are the published ones.
+
+    hsk_download.py DOWNLOAD_DIR/hsk                        fetch them with git
+    hsk_download.py DOWNLOAD_DIR/hsk --archive TAR          unpack them from an archive
+    hsk_download.py FOLDER --check-only                     they are there already
+
+The recordings are one folder of the public repository audio-cmn at the commit that corpus.json
+names. Git fetches that folder alone: 34 MB, and not the gigabyte of the whole. An archive may be
+of the folder or of the repository, compressed or not.
+
+corpus.json pins how many files there are, and one SHA-256: that of the list `SHA-256  name` of all
+files, which `LC_ALL=C sha256sum *.mp3` prints.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from icefall_sampled.script import run_script
+
+CORPUS = Path(__file__).with_name("corpus.json")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Where the recordings are, and what they are known by."""
+
+    repository: str
+    """What `git fetch` takes."""
+    commit: str
+    """In full: a server gives no commit by the beginning of its name."""
+    folder: str
+    files: int
+    sha256: str
+    """Of the list of the files, see `digest`."""
+
+
+def read_published(path: Path) -> Published:
+    """Read a file like corpus.json.
+
+    Raises:
+        ValueError: where it is not such a file.
+    """
+    try:
+        return Published(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"--checksums is {path}, it must be like corpus.json: {error}") from error
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """The MP3 files of a folder, by name."""
+    return sorted(folder.glob("*.mp3"), key=lambda path: path.name)
+
+
+def digest(folder: Path) -> str:
+    """The SHA-256 of the list of a folder's MP3 files, a line `SHA-256  name` for each."""
+    lines = (
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+        for path in recordings_in(folder)
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def check(folder: Path, published: Published) -> None:
+    """Check that a folder holds the published recordings.
+
+    Raises:
+        ValueError: that says what it holds instead.
+    """
+    count = len(recordings_in(folder))
+    if count != published.files:
+        raise ValueError(f"{folder} holds {count} MP3 files, it must hold {published.files}")
+    if (found := digest(folder)) != published.sha256:
+        raise ValueError(
+            f"{folder} does not hold the files that were published: the SHA-256 of their list "
+            f"is {found}, it must be {published.sha256}"
+        )
+
+
+def unpack(archive: Path, folder: Path, *, wanted: str) -> None:
+    """Unpack the MP3 files that lie in a folder `wanted` of an archive.
+
+    Raises:
+        ValueError: where the archive cannot be read.
+    """
+    parts = PurePosixPath(wanted).parts
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                path = PurePosixPath(member.name)
+                # GitHub's archives have a folder around the repository.
+                if path.suffix == ".mp3" and path.parent.parts[-len(parts) :] == parts:
+                    content = tar.extractfile(member)
+                    if content is not None:
+                        (folder / path.name).write_bytes(content.read())
+    except (OSError, tarfile.TarError, EOFError) as error:
+        raise ValueError(f"--archive is {archive}, it cannot be read: {error}") from error
+
+
+def fetch(published: Published, folder: Path) -> None:
+    """Fetch the one folder at the one commit: git skips the files of all others.
+
+    Raises:
+        ValueError: that says how to do without git, and what it complained of.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        for command in (
+            ["init", "--quiet"],
+            ["remote", "add", "origin", published.repository],
+            ["sparse-checkout", "set", published.folder],
+            ["fetch", "--quiet", "--depth", "1", "--filter=blob:none", "origin", published.commit],
+            ["checkout", "--quiet", "FETCH_HEAD"],
+        ):
+            _git(command, Path(scratch), repository=published.repository)
+        for path in recordings_in(Path(scratch) / published.folder):
+            shutil.move(path, folder / path.name)
+
+
+def _git(words: list[str], folder: Path, *, repository: str) -> None:
+    # A server that wants a password is none of ours: git must not wait for one.
+    command = ["git", "-c", "core.askPass=true", "-c", "credential.helper=", *words]
+    try:
+        subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = getattr(error, "stderr", "") or str(error)
+        raise ValueError(
+            f"{repository} cannot be fetched ({said.strip().splitlines()[-1]}): give the "
+            "recordings by --archive or --corpus-dir"
+        ) from error
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder beside `folder`, which takes its place when all went well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        new = Path(scratch) / "new"
+        new.mkdir()
+        yield new
+        if folder.exists():
+            folder.rename(Path(scratch) / "old")
+        new.rename(folder)
+
+
+def main(
+    folder: Path,
+    /,
+    *,
+    archive: Path | None = None,
+    check_only: bool = False,
+    checksums: Path = CORPUS,
+) -> None:
+    """Bring the recordings, and check that they are the published ones.
+
+    Args:
+        folder: where the MP3 files are, or go.
+        archive: tar file to take them from; without one, git fetches them.
+        check_only: they are there already, bring nothing.
+        checksums: what they must be, a file like corpus.json.
+    """
+    published = read_published(checksums)
+    if not check_only:
+        try:
+            check(folder, published)
+        except ValueError:
+            with whole_folder(folder) as new:
+                if archive is not None:
+                    unpack(archive, new, wanted=published.folder)
+                else:
+                    fetch(published, new)
+                check(new, published)
+    check(folder, published)
+    logger.info("%s: all %d files are there and as published", folder, published.files)
+
+
+if __name__ == "__main__":
+    run_script(main)
