@@ -62,6 +62,16 @@ class Batch:
         names = ("features", "lengths", "targets", "target_lengths")
         return replace(self, **{n: getattr(self, n).to(device, non_blocking=True) for n in names})
 
+    def without_token(self, token_id: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Features, lengths, targets and their lengths of the utterances that lack a token."""
+        rows = ~(self.targets == token_id).any(dim=1)  # padding is blank, no token
+        return (
+            self.features[rows],
+            self.lengths[rows],
+            self.targets[rows],
+            self.target_lengths[rows],
+        )
+
 
 def read_cuts(path: Path, *, argument: str) -> CutSet:
     """Open a manifest of cuts, or a folder of Shar, lazily.
@@ -114,13 +124,24 @@ def is_speed_perturbed(cut_id: str) -> bool:
     return _SPEED_SUFFIX.search(cut_id) is not None
 
 
-def why_unusable(cut: Cut, tokens: TokenTable, *, subsampling: int) -> str | None:
-    """The reason why an utterance cannot be trained on or scored, None where it can be."""
-    text = " ".join(s.text or "" for s in cut.supervisions).strip()
+def text_of(cut: Cut) -> str:
+    """What is said in a cut."""
+    return " ".join(s.text or "" for s in cut.supervisions).strip()
+
+
+def why_unusable(
+    cut: Cut, tokens: TokenTable, *, subsampling: int, allow_unknown: bool = False
+) -> str | None:
+    """The reason why an utterance cannot be trained on or scored, None where it can be.
+
+    Where `allow_unknown`, as in sets that nothing is trained on, a token outside the table is none:
+    it is an error that every model makes, and belongs to what is measured.
+    """
+    text = text_of(cut)
     if not text:
         return "empty transcript"
     ids = tokens.encode(text)
-    if tokens.unknown_id in ids:
+    if tokens.unknown_id in ids and not allow_unknown:
         return f"token outside the table in {text!r}"
     # CTC needs a blank between two equal labels.
     needed = len(ids) + sum(a == b for a, b in pairwise(ids))
@@ -136,9 +157,15 @@ def input_frames(cut: Cut) -> int:
 
 
 def usable_cuts(
-    cuts: CutSet, tokens: TokenTable, config: DataConfig, *, subsampling: int, quiet: bool = False
+    cuts: CutSet,
+    tokens: TokenTable,
+    config: DataConfig,
+    *,
+    subsampling: int,
+    allow_unknown: bool = False,
+    quiet: bool = False,
 ) -> tuple[CutSet, Rejects]:
-    """Choose the cuts to train on.
+    """Choose the cuts to train on or, where `allow_unknown`, to validate on.
 
     Cuts outside the wanted durations, or speed-perturbed where that is not wanted, are a choice
     of the config and not counted; what `why_unusable` names is. Where `quiet`, as in all
@@ -159,7 +186,7 @@ def usable_cuts(
         if not config.min_utterance_seconds <= cut.duration <= config.max_utterance_seconds:
             return False
         total += 1
-        reason = why_unusable(cut, tokens, subsampling=subsampling)
+        reason = why_unusable(cut, tokens, subsampling=subsampling, allow_unknown=allow_unknown)
         if reason is not None:
             reasons.append((cut.id, reason))
         return reason is None
@@ -196,7 +223,7 @@ class Utterances(Dataset[Batch]):
             except Exception as error:  # whatever a broken file makes a codec raise
                 what = str(error).partition("\n")[0]  # lhotse appends the whole cut below
                 rejected.append((cut.id, f"unreadable: {type(error).__name__}: {what}"))
-        texts = [" ".join(s.text or "" for s in cut.supervisions).strip() for cut in kept]
+        texts = [text_of(cut) for cut in kept]
         targets = [torch.tensor(self.tokens.encode(text), dtype=torch.int64) for text in texts]
         return Batch(
             features=_pad(features, torch.zeros(0, NUM_MEL_BINS)),

@@ -10,6 +10,8 @@ from typing import Protocol
 BLANK = 0
 BLANK_TOKEN = "<blk>"
 UNKNOWN_TOKEN = "<unk>"
+UNKNOWN_TEXT = "⁇"
+"""What `decode` writes for the unknown, as SentencePiece does: one character, and never right."""
 
 
 class TokenTable(Protocol):
@@ -95,6 +97,9 @@ class _ListedTokens:
         """A single token."""
         return self._tokens[token_id]
 
+    def _texts(self, ids: list[int]) -> list[str]:
+        return [UNKNOWN_TEXT if i == self.unknown_id else self._tokens[i] for i in ids]
+
 
 class CharTokens(_ListedTokens):
     """Characters, one id each; spaces are dropped."""
@@ -105,7 +110,7 @@ class CharTokens(_ListedTokens):
 
     def decode(self, ids: list[int]) -> str:
         """The text of ids."""
-        return "".join(self._tokens[i] for i in ids)
+        return "".join(self._texts(ids))
 
 
 class WordTokens(_ListedTokens):
@@ -117,7 +122,7 @@ class WordTokens(_ListedTokens):
 
     def decode(self, ids: list[int]) -> str:
         """The text of ids, with single spaces."""
-        return " ".join(self._tokens[i] for i in ids)
+        return " ".join(self._texts(ids))
 
 
 TOKEN_FILES: dict[str, Callable[[Path], TokenTable]] = {

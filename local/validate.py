@@ -1,12 +1,14 @@
 """Check cuts before training relies on them.
 
-    validate.py CUTS... [--lang-dir DIR] [--subsampling 4] [--max-rejected-percent 1]
+    validate.py CUTS... [--lang-dir DIR] [--allow-unknown] [--subsampling 4]
+                        [--max-rejected-percent 1]
 
 For each utterance: one supervision with a text; features that load, have 80 bins, only finite
 values and as many frames as the cut says, and the cut as many as its duration says; with a token
 table, no token outside it and, at the encoder's frame rate, room for all labels: the training code
 is asked what it could not use. What fails is reported by id and counted; more than the allowed
-share fails the check.
+share fails the check. With --allow-unknown, for sets that nothing is trained on, a token outside
+the table is no fault but counted: every model gets it wrong.
 
 Where the cuts have no features yet (they are computed on the fly), only the rest is checked.
 """
@@ -23,7 +25,7 @@ import numpy as np
 from lhotse.cut import Cut
 from tqdm import tqdm
 
-from icefall_sampled.data import NUM_MEL_BINS, read_cuts, why_unusable
+from icefall_sampled.data import NUM_MEL_BINS, read_cuts, text_of, why_unusable
 from icefall_sampled.rejects import Rejects
 from icefall_sampled.script import run_script
 from icefall_sampled.tokens import TokenTable, load_tokens
@@ -34,7 +36,9 @@ _CHUNK = 100
 logger = logging.getLogger(__name__)
 
 
-def find_fault(cut: Cut, *, tokens: TokenTable | None, subsampling: int) -> str | None:
+def find_fault(
+    cut: Cut, *, tokens: TokenTable | None, subsampling: int, allow_unknown: bool = False
+) -> str | None:
     """What is wrong with an utterance, None if nothing is."""
     if len(cut.supervisions) != 1:
         return f"{len(cut.supervisions)} supervisions, there must be 1"
@@ -44,7 +48,9 @@ def find_fault(cut: Cut, *, tokens: TokenTable | None, subsampling: int) -> str 
         return "empty transcript"
     if cut.has_features and (fault := find_feature_fault(cut)):
         return fault
-    return why_unusable(cut, tokens, subsampling=subsampling) if tokens else None
+    if tokens is None:
+        return None
+    return why_unusable(cut, tokens, subsampling=subsampling, allow_unknown=allow_unknown)
 
 
 def find_feature_fault(cut: Cut) -> str | None:
@@ -65,12 +71,14 @@ def find_feature_fault(cut: Cut) -> str | None:
 
 
 def find_faults(
-    cuts: list[Cut], *, lang_dir: Path | None, subsampling: int
-) -> list[tuple[str, str]]:
-    """Id and fault of each utterance that has one."""
+    cuts: list[Cut], *, lang_dir: Path | None, subsampling: int, allow_unknown: bool = False
+) -> tuple[list[tuple[str, str]], int]:
+    """Id and fault of each utterance that has one, and how many have a token outside the table."""
     tokens = load_tokens(lang_dir) if lang_dir else None
-    found = ((cut.id, find_fault(cut, tokens=tokens, subsampling=subsampling)) for cut in cuts)
-    return [(cut_id, fault) for cut_id, fault in found if fault]
+    check = partial(find_fault, tokens=tokens, subsampling=subsampling, allow_unknown=allow_unknown)
+    faults = [(cut.id, fault) for cut in cuts if (fault := check(cut))]
+    unknown = sum(tokens.unknown_id in tokens.encode(text_of(cut)) for cut in cuts) if tokens else 0
+    return faults, unknown
 
 
 def validate(
@@ -78,10 +86,11 @@ def validate(
     *,
     lang_dir: Path | None,
     subsampling: int,
+    allow_unknown: bool,
     num_jobs: int,
     max_rejected_percent: float,
 ) -> Rejects:
-    """Check every cut of a manifest.
+    """Check every cut of a manifest, and say how many hold what is outside the table.
 
     Raises:
         TooManyRejects: where more than the limit have a fault.
@@ -91,16 +100,22 @@ def validate(
         raise ValueError(f"{path} holds no cuts")
     rejects = Rejects(len(cuts), max_rejected_percent)
     parts = [cuts[i : i + _CHUNK] for i in range(0, len(cuts), _CHUNK)]
-    check = partial(find_faults, lang_dir=lang_dir, subsampling=subsampling)
+    check = partial(
+        find_faults, lang_dir=lang_dir, subsampling=subsampling, allow_unknown=allow_unknown
+    )
+    num_unknown = 0
     bar = tqdm(
         total=len(cuts), desc=f"validating {path.name}", unit="cut", leave=False, disable=None
     )
     with bar, ProcessPoolExecutor(max_workers=num_jobs) as pool:
-        for part, faults in zip(parts, pool.map(check, parts), strict=True):
+        for part, (faults, unknown) in zip(parts, pool.map(check, parts), strict=True):
             bar.update(len(part))
+            num_unknown += unknown
             for cut_id, fault in faults:
                 rejects.add(cut_id, fault)
     rejects.check()
+    if num_unknown and allow_unknown:
+        logger.info("%s: %d utterances hold a token outside the table", path, num_unknown)
     return rejects
 
 
@@ -109,6 +124,7 @@ def main(
     /,
     *,
     lang_dir: Path | None = None,
+    allow_unknown: bool = False,
     subsampling: Literal[4, 6, 8] = 4,
     num_jobs: int = 2,
     max_rejected_percent: float = 1.0,
@@ -118,6 +134,7 @@ def main(
     Args:
         cuts: manifests to check.
         lang_dir: folder of the token table; without it, labels are not checked.
+        allow_unknown: a token outside the table is no fault: nothing is trained on these cuts.
         subsampling: input frames to one of the encoder.
         num_jobs: processes.
         max_rejected_percent: fail where more than this share of a manifest has a fault.
@@ -135,6 +152,7 @@ def main(
             path,
             lang_dir=lang_dir,
             subsampling=subsampling,
+            allow_unknown=allow_unknown,
             num_jobs=num_jobs,
             max_rejected_percent=max_rejected_percent,
         )

@@ -14,7 +14,8 @@
 #   characters_stage                       # 4: $data_dir/lang_char, likewise
 #   words_stage                            # 4: $data_dir/lang_word, of texts whose tokens have spaces between
 #   own_check=(COMMAND…)                   # if there is one: stage 5 begins with it
-#   validation_stage                       # 5: all sets with each vocabulary
+#   validation_stage                       # 5: all sets with each vocabulary; those not called train…
+#                                          # may hold what is outside it
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=log.sh
@@ -142,16 +143,23 @@ validation_stage() {
     "$data_dir/statistics.json" -- validate
 }
 
+# What nothing is trained on may hold units that training never saw: every model gets those wrong.
 validate() {
-  local made lang_dir
-  # shellcheck disable=SC2086 # words are what sets holds
-  mapfile -t made < <(cuts $sets)
+  local trained=() others=() set lang_dir
+  for set in $sets; do
+    if [[ $set == train* ]]; then trained+=("$(cuts "$set")"); else others+=("$(cuts "$set")"); fi
+  done
   if ((${#own_check[@]})); then "${own_check[@]}" || return; fi
   for lang_dir in "${lang_dirs[@]}"; do
-    "$python" "$root/local/validate.py" "${made[@]}" --lang-dir "$lang_dir" \
-      --subsampling "$subsampling" --num-jobs "$num_jobs" \
-      --max-rejected-percent "$max_rejected_percent" || return
+    check_cuts "$lang_dir" "${trained[@]}" || return
+    check_cuts "$lang_dir" "${others[@]}" --allow-unknown || return
   done
-  "$python" "$root/local/display_manifest_statistics.py" "${made[@]}" \
+  "$python" "$root/local/display_manifest_statistics.py" "${trained[@]}" "${others[@]}" \
     --output "$data_dir/statistics.json"
+}
+
+# check_cuts LANG_DIR WORD... : validate.py on manifests of cuts, with the common options.
+check_cuts() {
+  "$python" "$root/local/validate.py" "${@:2}" --lang-dir "$1" --subsampling "$subsampling" \
+    --num-jobs "$num_jobs" --max-rejected-percent "$max_rejected_percent"
 }

@@ -64,6 +64,8 @@ def test_reasons(
     # (23 - 3) // 2 + 1 = 11 frames after the first convolution, (11 - 3) // 2 + 1 = 5 in the end.
     cut = cut_of(tmp_path / "feats", "utt", text, frames=frames)
     assert why_unusable(cut, tokens, subsampling=4) == reason
+    if text == "abx":
+        assert why_unusable(cut, tokens, subsampling=4, allow_unknown=True) is None
 
 
 def test_unusable_utterances_are_reported_left_out_and_counted(

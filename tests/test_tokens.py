@@ -54,6 +54,7 @@ def test_words_round_trip(tmp_path: Path) -> None:
     tokens = load_tokens(write_tokens(tmp_path, "ab"))  # words.txt comes before tokens.txt
     assert isinstance(tokens, WordTokens)
     assert tokens.encode(" zi4  ming2 shu1\n") == [3, 2, tokens.unknown_id]
+    assert tokens.decode([2, tokens.unknown_id]) == "ming2 ⁇"
     assert tokens.decode([2, 3, 3]) == "ming2 zi4 zi4"
     assert tokens.piece(3) == "zi4"
     assert (tokens.encode(" "), tokens.decode([])) == ([], "")

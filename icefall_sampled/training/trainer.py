@@ -73,7 +73,7 @@ def train(
         )  # fmt: skip
         dev_cuts, dev_rejects = usable_cuts(
             read(config.data.dev_cuts, argument="data.dev_cuts"), tokens, config.data,
-            subsampling=subsampling, quiet=not here.is_main,
+            subsampling=subsampling, allow_unknown=True, quiet=not here.is_main,
         )  # fmt: skip
         seed_everything(config.training.seed)
         model = make_model(config, tokens.vocab_size).to(here.device)

@@ -1,4 +1,4 @@
-"""Loss and greedy WER on dev, during training."""
+"""Loss and greedy error rates on dev, during training."""
 
 from __future__ import annotations
 
@@ -6,20 +6,32 @@ import math
 
 import torch
 from lhotse import CutSet
+from torch import Tensor
 
+from icefall_sampled.data import Batch
 from icefall_sampled.decoding.greedy import greedy
 from icefall_sampled.loading import ordered_batches
 from icefall_sampled.rejects import Rejects
-from icefall_sampled.scoring import count_errors
+from icefall_sampled.scoring import Result, score
 from icefall_sampled.training.metrics import LOSSES
 from icefall_sampled.training.run import Run
 
+UNITS = ("words", "characters")
+_SUMS = (
+    "utterances", *LOSSES, *(f"batches with {name}" for name in LOSSES),
+    *UNITS, *(f"errors in {unit}" for unit in UNITS), "texts with spaces",
+)  # fmt: skip
+
 
 def validate(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
-    """Mean losses an utterance in nats and, once the transducer is trained, greedy WER.
+    """Mean losses an utterance in nats and, once the transducer is trained, greedy error rates.
+
+    Errors are counted over all utterances: in characters and, where any text has a space, in words.
+    Losses are those of the utterances whose tokens are all in the table: training never sees the
+    unknown one, whose loss would only tell how sure the model is of that.
 
     Dev is spread over the processes. The transducer loss is that of the config's softmax, so
-    sampled variants are compared with themselves over time, and with others by WER. Sampling
+    sampled variants are compared with themselves over time, and with others by error rate. Sampling
     here has a random state of its own: training goes on as if nothing had been measured.
     Utterances that cannot be read are added to `rejects`.
     """
@@ -27,16 +39,17 @@ def validate(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
     with torch.random.fork_rng(devices), torch.no_grad():
         torch.manual_seed(run.config.training.seed)
         run.model.eval()
-        result = _measure(run, cuts, rejects)
+        sums = _measure(run, cuts, rejects)
         run.model.train()
-    return result
+    # Every sum, whether there or not: a process without dev utterances has none of them.
+    return _means(dict(zip(_SUMS, run.world.sum(*(sums[name] for name in _SUMS)), strict=True)))
 
 
 def _measure(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
-    config, model, here = run.config, run.model, run.world
+    """The sums over this process' share of dev."""
+    config, here = run.config, run.world
     with_transducer = run.step > config.loss.ctc_only_steps
-    totals: dict[str, float] = {}
-    count, errors, words = 0, 0, 0
+    sums = dict.fromkeys(_SUMS, 0.0)
     batches = ordered_batches(
         cuts, run.tokens, max_duration_seconds=config.data.max_duration_seconds,
         rank=here.rank, world_size=here.size,
@@ -48,40 +61,54 @@ def _measure(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
         if not batch.ids:
             continue
         on_device = batch.to(here.device)
-        losses = model(
-            on_device.features, on_device.lengths, on_device.targets, on_device.target_lengths,
-            with_transducer=with_transducer,
-        )  # fmt: skip
-        for name in LOSSES:
-            value = getattr(losses, name)
-            if value is not None:
-                totals[name] = totals.get(name, 0.0) + float(value) * len(batch.ids)
-        count += len(batch.ids)
+        known = on_device.without_token(run.tokens.unknown_id)
+        _add_losses(sums, run, known, with_transducer=with_transducer)
         if with_transducer:
-            encoded = model.encode(on_device.features, on_device.lengths)
-            hypotheses = greedy(model, encoded.out, encoded.lengths)
-            for text, hypothesis in zip(batch.texts, hypotheses, strict=True):
-                found = count_errors(text.split(), run.tokens.decode(hypothesis.tokens).split())
-                errors, words = errors + found.total, words + found.reference
+            _add_errors(sums, run, on_device)
     here.share(rejects)
-    return _means(run, totals, count, errors, words)
+    return sums
 
 
-def _means(
-    run: Run, totals: dict[str, float], count: int, errors: int, words: int
-) -> dict[str, float]:
+def _add_losses(
+    sums: dict[str, float], run: Run, tensors: tuple[Tensor, ...], *, with_transducer: bool
+) -> None:
+    """Count the losses of some utterances in: features, lengths, targets and their lengths."""
+    num = len(tensors[0])
+    if num == 0:
+        return
+    losses = run.model(*tensors, with_transducer=with_transducer)
+    sums["utterances"] += num
+    for name in LOSSES:
+        value = getattr(losses, name)
+        if value is not None:
+            sums[name] += float(value) * num
+            sums[f"batches with {name}"] += 1
+
+
+def _add_errors(sums: dict[str, float], run: Run, batch: Batch) -> None:
+    """Count the errors of greedy search in."""
+    encoded = run.model.encode(batch.features, batch.lengths)
+    hypotheses = greedy(run.model, encoded.out, encoded.lengths)
+    results = [
+        Result(id=name, reference=text.split(), hypothesis=run.tokens.decode(found.tokens).split())
+        for name, text, found in zip(batch.ids, batch.texts, hypotheses, strict=True)
+    ]
+    counted = score(results), score(r.in_characters() for r in results)
+    for unit, counts in zip(UNITS, counted, strict=True):
+        sums[unit] += counts.reference
+        sums[f"errors in {unit}"] += counts.total
+    sums["texts with spaces"] += sum(len(r.reference) > 1 for r in results)
+
+
+def _means(sums: dict[str, float]) -> dict[str, float]:
     """Means over all processes; "loss" is what the best checkpoint is chosen by."""
-    # All of LOSSES, whether there or not: a process without dev utterances has none of them.
-    *sums, all_count, all_errors, all_words = run.world.sum(
-        *(totals.get(name, 0.0) for name in LOSSES), count, errors, words
-    )
-    seen = run.world.sum(*(float(name in totals) for name in LOSSES))
     result = {
-        name: value / all_count
-        for name, value, there in zip(LOSSES, sums, seen, strict=True)
-        if there
+        name: sums[name] / sums["utterances"] for name in LOSSES if sums[f"batches with {name}"]
     }
-    if all_words:
-        result["wer_percent"] = 100.0 * all_errors / all_words
+    rates = {unit: 100.0 * sums[f"errors in {unit}"] / sums[unit] for unit in UNITS if sums[unit]}
+    if "words" in rates and sums["texts with spaces"]:
+        result["wer_percent"] = rates["words"]
+    if "characters" in rates:
+        result["cer_percent"] = rates["characters"]
     result["loss"] = result.get("transducer", math.inf)
     return result

@@ -71,10 +71,27 @@ def test_faults_of_labels(good: Cut, make_cut: MakeCut, tmp_path: Path) -> None:
         with_text(good.with_id("odd"), "жук"),
         with_text(good.with_id("long"), "hello " * 26),
     ]
-    faults = dict(validate.find_faults(cuts, lang_dir=tmp_path / "lang", subsampling=4))
+    found, unknown = validate.find_faults(cuts, lang_dir=tmp_path / "lang", subsampling=4)
+    faults = dict(found)
     assert set(faults) == {"odd", "long"}
     assert "outside the table" in faults["odd"]
     assert "encoder frames needed for its labels" in faults["long"]
+    assert unknown == 1
+
+
+def test_the_unknown_may_be_allowed_and_is_counted(
+    good: Cut, make_cut: MakeCut, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, path = tmp_path / "train.jsonl.gz", tmp_path / "test.jsonl.gz"
+    CutSet.from_cuts([make_cut("t", text="hello hello world press one two")]).to_file(source)
+    train_bpe.main(source, tmp_path / "lang", vocab_size=15)
+    CutSet.from_cuts([good, with_text(good.with_id("odd"), "жук")]).to_file(path)
+    with pytest.raises(TooManyRejects, match="1 of 2"):
+        validate.main((path,), lang_dir=tmp_path / "lang", num_jobs=1)
+    with caplog.at_level(logging.INFO):
+        validate.main((path,), lang_dir=tmp_path / "lang", num_jobs=1, allow_unknown=True)
+    assert "1 utterances hold a token outside the table" in caplog.text
+    assert "0 of 2 utterances have a fault" in caplog.text
 
 
 def test_reported_by_id_and_limited(
@@ -93,7 +110,7 @@ def test_reported_by_id_and_limited(
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no manifests"):
         validate.main(())
-    with pytest.raises(ValueError, match="bpe.model or tokens.txt"):
+    with pytest.raises(ValueError, match="words.txt or tokens.txt"):
         validate.main((tmp_path / "gone",), lang_dir=tmp_path)
     with pytest.raises(ValueError, match=r"^CUTS is .*gone, it must"):
         validate.main((tmp_path / "gone",))

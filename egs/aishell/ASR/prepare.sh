@@ -7,8 +7,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=../../../shared/corpus.sh
 . ../../../shared/corpus.sh
-# shellcheck source=../../../shared/test_sets.sh
-. ../../../shared/test_sets.sh
 
 corpus=aishell sets="train dev test" corpus_dir='' num_jobs=4
 
@@ -51,5 +49,4 @@ done
 features_stage
 # The paper has 4,231 classes: see what train.py says of it, beside what this prints.
 characters_stage
-sets="train dev" validation_stage
-test_sets_stage test
+validation_stage
