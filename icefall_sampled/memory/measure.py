@@ -90,16 +90,21 @@ def measure_run(exp_dir: Path, *, max_duration_seconds: float = 0.0) -> dict[str
 
 
 def _softmaxes(config: Config) -> dict[str, Config]:
-    """The config with each softmax: logits stored as in the paper, or recomputed in chunks."""
+    """The config with each softmax: logits stored as in the paper, or recomputed in chunks.
+
+    Of a run with the pruned loss, that one too.
+    """
     full = SamplingConfig(strategy="none", distribution="uniform")
     rows = {"full": full}
     if config.sampling.strategy != "none":
         rows["sampled"] = config.sampling
+    loss = replace(config.loss, kind="transducer")
     losses = {
-        "stored": replace(config.loss, implementation="naive"),
-        "fused": replace(config.loss, implementation="fused"),
+        "stored": replace(loss, implementation="naive"),
+        "fused": replace(loss, implementation="fused"),
     }
-    return {
+    pruned = {"full, pruned": config} if config.loss.kind == "pruned" else {}
+    return pruned | {
         f"{name}, {how}": replace(config, sampling=sampling, loss=loss)
         for how, loss in losses.items()
         for name, sampling in rows.items()

@@ -11,6 +11,8 @@ What the lattice keeps from forward to backward, besides its inputs:
     stored logits   activations (N, T, U + 1, J) and log-probabilities (N, T, U + 1, K), float32
     fused           for each of the N T (U + 1) nodes a float64 normalizer and two float32
                     posteriors, 16 bytes, whatever K is; chunks of `chunk_mib()` come and go
+    pruned          activations (N, T, R, J) and logits (N, T, R, V), float32; in backward for a
+                    while a gradient (N, T, U + 1, J) of what k2 gathers the ranges from
 
 N utterances, T encoder frames, U labels, D width, J joiner width, V classes, K of them sampled.
 """
@@ -113,9 +115,8 @@ def _relevant(config: Config) -> dict[str, Config]:
     """What of the config decides about each stage, so that variants share what they can."""
     encoder, sampling, loss = config.encoder, config.sampling, config.loss
     source = "none" if sampling.strategy == "none" else sampling.distribution
-    has_draft = loss.implementation != "naive" and loss.draft_negatives > 0
     # Who else needs a posterior is told the CTC losses through the draft.
-    asks = LossConfig(draft_negatives=int(has_draft))
+    asks = LossConfig(draft_negatives=int(loss.wants_draft))
     ctc = Config(
         encoder=encoder, ctc=config.ctc, loss=asks,
         sampling=SamplingConfig(strategy="none" if source == "none" else "example",
@@ -156,6 +157,7 @@ class _Probe:
         self.config, self.vocab_size = config, vocab_size
         self.num_labels = utterance.labels
         self.num_frames = utterance.encoder_frames(config)
+        self.stores_logits = config.loss.kind == "pruned" or config.loss.implementation == "naive"
         torch.manual_seed(0)  # a draft's choice of nodes hangs on the weights
         one_block = replace(config, encoder=replace(config.encoder, num_layers=1))
         self.model = Transducer(one_block, vocab_size)
@@ -252,14 +254,17 @@ class _Probe:
                 for t in (few, 2 * few)
             )
         whole = low.towards(high, (self.num_frames - few) / few)
-        stage = _counted("joiner and loss", whole, self.model.joiner)
-        if self.config.loss.implementation == "naive":
+        parts = nn.ModuleList(filter(None, (self.model.joiner, self.model.simple)))
+        stage = _counted("joiner and loss", whole, parts)
+        if self.stores_logits:
             return stage
         chunk = self.num_frames * num_nodes * row + gathered
         return replace(stage, chunk=chunk, line_chunk=budget)
 
     def _run_lattice(self, num: int, num_frames: int) -> Footprint:
         encoded, targets = self._encoded(num, num_frames), self._targets(num)
+        if self.model.simple is not None:
+            return run_once(self.model, lambda: self.model._pruned_losses(encoded, *targets))
         posterior = self._posterior(num)
         vocabulary, _ = self.model._sample(posterior, *targets)
         arguments = encoded, *targets, vocabulary, posterior
@@ -267,12 +272,16 @@ class _Probe:
 
     def _few_frames(self) -> int:
         """T at which the lattice outweighs the gradient of its output layer, (V, J), as always."""
-        width = self.config.joiner.width
-        node = (self.num_labels + 1) * (self._num_classes + width)
+        width, least, num_nodes = self.config.joiner.width, MIN_FRAMES, self.num_labels + 1
+        if self.config.loss.kind == "pruned":
+            # It is given as many frames as labels, where there are fewer.
+            least = max(least, self.num_labels)
+            num_nodes = min(num_nodes, self.config.loss.pruned.range_labels)
+        frame = num_nodes * (self._num_classes + width)
         # Where logits are stored, which tensor is there at the peak depends on their sizes.
-        times = 2.0 if self.config.loss.implementation == "naive" else 0.5
-        enough = math.ceil(times * self.vocab_size * width / node)
-        return max(1, min(self.num_frames // 2, max(enough, MIN_FRAMES)))
+        times = 2.0 if self.stores_logits else 0.5
+        enough = math.ceil(times * self.vocab_size * width / frame)
+        return max(1, min(self.num_frames // 2, max(enough, least)))
 
 
 def _counted(component: str, line: Line, module: nn.Module | None = None) -> Stage:

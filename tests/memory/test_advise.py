@@ -112,9 +112,12 @@ def test_errors_are_one_sentence(arguments: tuple[str, ...], sentence: str) -> N
     assert sentence in done.stderr
 
 
-def test_measure_compares_the_losses_on_the_longest_utterances(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["transducer", "pruned"])
+def test_measure_compares_the_losses_on_the_longest_utterances(kind: str, tmp_path: Path) -> None:
     config = tiny_config(write_corpus(tmp_path / "corpus", num_train=12), tmp_path)
-    config = changed(config, joiner={"width": 256})
+    config = changed(config, joiner={"width": 256}, loss={"kind": kind})
+    if kind == "pruned":
+        config = changed(config, sampling={"strategy": "none"})
     model = tiny_model(config, vocab_size=VOCAB_SIZE)
     state = {"model": model.state_dict(), "config": to_json(config), "vocab_size": VOCAB_SIZE,
              "step": 1}  # fmt: skip
@@ -122,7 +125,10 @@ def test_measure_compares_the_losses_on_the_longest_utterances(tmp_path: Path) -
     done = run(*MEMORY, "measure", "--exp-dir", str(tmp_path))
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "memory.json").read_text())
-    assert list(written) == ["full, stored", "sampled, stored", "full, fused", "sampled, fused"]
+    rows = ["full, stored", "sampled, stored", "full, fused", "sampled, fused"]
+    if kind == "pruned":
+        rows = ["full, pruned", "full, stored", "full, fused"]
+    assert list(written) == rows
     assert written["full, fused"] < written["full, stored"]
-    assert done.stdout.count(" MiB at the peak of a training step: ") == 4
+    assert done.stdout.count(" MiB at the peak of a training step: ") == len(rows)
     assert "STAGE" not in done.stderr  # what the profiler writes

@@ -33,6 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "full fused": {"sampling": FULL},
     "full stored": {"sampling": FULL, "loss": STORED},
     "one set for the batch": {"sampling": {"strategy": "batch", "distribution": "uniform"}},
+    "pruned": {"sampling": FULL, "loss": {"kind": "pruned"}},
     "no draft": {"loss": {"draft_negatives": 0}},
     "no CTC": {"sampling": FULL, "ctc": {"joint_weight": 0.0}},
     "InterCTC": {"ctc": {"intermediate_layers": (1, 2)}},
@@ -58,6 +59,12 @@ def test_few_and_many(num: int, small_chunks: None) -> None:
     assert abs(error(small_config(), Utterance(4.0, 20), num, vocab_size=300)) < TOLERANCE
 
 
+@pytest.mark.parametrize("labels", [2, 60, 120])
+def test_pruned_with_few_and_with_many_labels(labels: int) -> None:
+    config = changed(small_config(), sampling=FULL, loss={"kind": "pruned"})
+    assert abs(error(config, Utterance(4.0, labels), 3, vocab_size=300)) < TOLERANCE
+
+
 def test_large_vocabulary(small_chunks: None) -> None:
     # 9,000 classes are never tried: the prediction comes from 2,048 and 4,096.
     assert abs(error(small_config(), Utterance(4.0, 20), 4, vocab_size=9000)) < TOLERANCE
@@ -70,6 +77,7 @@ PAPER: dict[str, dict[str, Any]] = {
     "full fused": {"sampling": FULL},
     "full stored": {"sampling": FULL, "loss": STORED},
     "SC-CTC": {"ctc": {"intermediate_layers": (5, 10), "self_conditioning": True}},
+    "pruned": {"sampling": FULL, "loss": {"kind": "pruned"}},
     "no CTC": {"sampling": FULL, "ctc": {"joint_weight": 0.0}},
 }
 
