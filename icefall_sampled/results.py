@@ -101,6 +101,19 @@ def memory_of(exp_dir: Path) -> dict[str, float]:
     return measured
 
 
+def step_mib(memory: dict[str, float]) -> tuple[float | None, float | None]:
+    """What `memory_of` says of the loss that a run was trained with; None for what it does not.
+
+    Returns:
+        Peak MiB of a step as it was trained, and with all logits of the lattice stored, as the
+        paper has them (which the pruned loss never does).
+    """
+    if "full, pruned" in memory:
+        return memory["full, pruned"], None
+    softmax = "sampled" if "sampled, fused" in memory else "full"
+    return memory.get(f"{softmax}, fused"), memory.get(f"{softmax}, stored")
+
+
 def steps_of(exp_dir: Path) -> int:
     """Optimizer steps that a run has taken; 0 without a checkpoint."""
     found = checkpoint.find(exp_dir)

@@ -17,7 +17,7 @@ from icefall_sampled.config import Config
 from icefall_sampled.config_json import from_json
 from icefall_sampled.results import decoded_on, markdown, memory_of, rate, scores_of
 from icefall_sampled.script import run_script
-from icefall_sampled.tables.collect import dev_curve
+from icefall_sampled.tables.collect import dev_curves
 
 MEMORY = ("full, stored", "sampled, stored", "full, fused", "sampled, fused")
 
@@ -41,12 +41,14 @@ def rows_of(exp_dir: Path) -> list[list[str]]:
 
 
 def curve(exp_dir: Path) -> str:
-    """How the greedy word error rate on dev fell while the run was trained."""
-    points = dev_curve(exp_dir)
-    if not points:
+    """How the greedy error rate on dev fell while the run was trained."""
+    curves = dev_curves(exp_dir)
+    if not curves:
         return f"{exp_dir.name}: no transducer was validated."
+    name, points = next(iter(curves.items()))
+    unit = name.removesuffix("_percent").upper()
     steps = ", ".join(f"{step}: {percent:.1f}" for step, percent in points)
-    return f"{exp_dir.name}, greedy WER % on dev by step: {steps}."
+    return f"{exp_dir.name}, greedy {unit} % on dev by step: {steps}."
 
 
 def report(exp_dirs: tuple[Path, ...]) -> str:

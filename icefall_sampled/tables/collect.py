@@ -26,14 +26,23 @@ CHANGES = "changes.txt"
 """Flags of train.py besides those of every run; run_table.sh writes it before training."""
 
 
-def dev_curve(exp_dir: Path) -> tuple[tuple[int, float], ...]:
-    """(step, greedy word error rate on dev in percent) at each validation of the transducer."""
+Curve = tuple[tuple[int, float], ...]
+
+
+def dev_curves(exp_dir: Path) -> dict[str, Curve]:
+    """(step, greedy error rate on dev in percent) at each validation of the transducer.
+
+    By measure, wer_percent or cer_percent: those that training has written to TensorBoard.
+    """
     logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports the end of a file
     events = EventAccumulator(str(exp_dir / "tensorboard"))
     events.Reload()
-    if "dev/wer_percent" not in events.Tags()["scalars"]:
-        return ()
-    return tuple((p.step, round(p.value, 2)) for p in events.Scalars("dev/wer_percent"))
+    measured = events.Tags()["scalars"]
+    return {
+        name: tuple((p.step, round(p.value, 2)) for p in events.Scalars(f"dev/{name}"))
+        for name in ("wer_percent", "cer_percent")
+        if f"dev/{name}" in measured
+    }
 
 
 def note_trained(exp_dir: Path, *, variant: str) -> Trained:
@@ -60,7 +69,7 @@ def note_trained(exp_dir: Path, *, variant: str) -> Trained:
         steps=state["step"],
         processor_seconds=None if seconds is None else round(seconds, 1),
         changes=changes.read_text(encoding="utf-8").strip() if changes.is_file() else "",
-        dev_curve=dev_curve(exp_dir),
+        dev_curves=dev_curves(exp_dir),
     )
     with replacing(exp_dir / TRAINED) as temporary:
         temporary.write_text(json.dumps(asdict(trained), indent=1), encoding="utf-8")

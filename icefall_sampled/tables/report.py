@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from icefall_sampled.results import NOT_RUN, markdown
+from icefall_sampled.results import NOT_RUN, markdown, step_mib
 from icefall_sampled.tables.bootstrap import Floats, difference, error_rates
 from icefall_sampled.tables.result import RunResult, SetErrors, path_of, read_result
 from icefall_sampled.tables.table import Decoding, Measure, SeedTable
@@ -85,17 +85,6 @@ def mean_and_spread(values: Iterable[float], *, digits: int = 2) -> str:
     return mean if len(numbers) == 1 else f"{mean} ± {np.std(numbers, ddof=1):.{digits}f}"
 
 
-def step_mib(result: RunResult, how: str) -> float | None:
-    """Peak of a training step with the softmax that the run was trained with.
-
-    Args:
-        result: of a run.
-        how: "stored" for all logits of the lattice at once, as the paper has them, or "fused".
-    """
-    memory = result.memory_mib
-    return memory.get(f"sampled, {how}", memory.get(f"full, {how}"))
-
-
 def report(table: SeedTable, results: Results, *, header: str, figure: Path | None) -> str:
     """RESULTS.md.
 
@@ -117,8 +106,8 @@ def report(table: SeedTable, results: Results, *, header: str, figure: Path | No
 
 def _rows(table: SeedTable, results: Results) -> str:
     """What the rows are, and what their training took."""
-    header = ["row", "", "classes", "seeds", "steps", "processor seconds", "step MiB, fused",
-              "step MiB, stored"]  # fmt: skip
+    header = ["row", "", "classes", "seeds", "steps", "processor seconds", "step MiB",
+              "logits stored"]  # fmt: skip
     lines = []
     for row in table.rows:
         runs = results[row.variant]
@@ -127,7 +116,7 @@ def _rows(table: SeedTable, results: Results) -> str:
         lines.append([
             row.variant, row.description, row.classes, _how_many(table, runs),
             ", ".join(steps) or "-", f"{np.mean(seconds):.0f}" if seconds else "-",
-            *(_mean_mib(runs, how) for how in ("fused", "stored")),
+            *_mean_mib(runs),
         ])  # fmt: skip
     return markdown(header, lines)
 
@@ -139,9 +128,11 @@ def _how_many(table: SeedTable, runs: list[RunResult]) -> str:
     return str(wanted) if len(runs) == wanted else f"{len(runs)} of {wanted}"
 
 
-def _mean_mib(runs: list[RunResult], how: str) -> str:
-    measured = [mib for run in runs if (mib := step_mib(run, how)) is not None]
-    return f"{np.mean(measured):.1f}" if measured else "-"
+def _mean_mib(runs: list[RunResult]) -> list[str]:
+    """Peak MiB of a step as trained, and with stored logits, as cells of a table."""
+    both = zip(*(step_mib(run.memory_mib) for run in runs), strict=True)
+    measured = [[mib for mib in column if mib is not None] for column in both] or [[], []]
+    return [f"{np.mean(column):.1f}" if column else "-" for column in measured]
 
 
 def _errors(table: SeedTable, results: Results, name: str, decoding: Decoding) -> str:

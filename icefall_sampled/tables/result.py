@@ -38,8 +38,9 @@ class Trained:
     """Of training, over all threads and processes, interruptions left out; None if unknown."""
     changes: str
     """Flags of train.py in which it differs from its variant, but for seed, threads and folder."""
-    dev_curve: tuple[tuple[int, float], ...]
-    """(step, greedy error rate on dev in percent) at each validation of the transducer."""
+    dev_curves: dict[str, tuple[tuple[int, float], ...]]
+    """(step, greedy error rate on dev in percent) at each validation of the transducer, by measure:
+    wer_percent, where the texts are in words, and cer_percent."""
 
 
 @dataclass(frozen=True, kw_only=True)

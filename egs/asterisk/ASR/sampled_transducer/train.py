@@ -8,14 +8,14 @@ with CTC alone, on the shortest utterances.
     train.py example_ctc --exp-dir exp/example_ctc
 
 is the paper's method (negatives for each utterance from its own joint CTC posterior), and the
-variant that run.sh trains. A variant is named by its softmax, then by the auxiliary
-losses that it has besides joint CTC: `full` is the baseline, `full_scctc` the baseline with
-self-conditioned CTC, `full_noaux` the transducer alone (Tables 1 and 2 of the paper). `five_` in
-front of a name is the same on all five languages, with 300 of 2,000 pieces in the softmax;
+variant that run.sh trains; run_table.sh trains those of the table in RESULTS.md. A variant is
+named by its softmax, then by the auxiliary losses that it has besides joint CTC: `full` is the
+baseline, `full_scctc` the baseline with self-conditioned CTC, `full_noaux` the transducer alone
+(Tables 1 and 2 of the paper), `pruned` the baseline with k2's pruned loss. `five_` in front of a
+name is the same on all five languages, with 300 of 2,000 pieces in the softmax;
 `streaming_example_ctc` is `example_ctc` with an encoder that can be run while somebody speaks,
 `example_ctc_50` has half as many classes in the softmax, and `example_ctc_nodraft` computes its
-loss without a draft pass. run_table.sh trains the variants of the table in RESULTS.md.
-The same command again continues an interrupted run.
+loss without a draft pass. The same command again continues an interrupted run.
 """
 
 from __future__ import annotations
