@@ -24,19 +24,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from icefall_sampled import recipes
-from icefall_sampled.config import (
-    Config,
-    CtcConfig,
-    DataConfig,
-    EncoderConfig,
-    JoinerConfig,
-    LossConfig,
-    OptimizerConfig,
-    PredictorConfig,
-    SamplingConfig,
-    SpecAugmentConfig,
-    TrainingConfig,
-)
+from icefall_sampled.config import Config, LossConfig, TrainingConfig
+from icefall_sampled.small_recipes import small_transducer, with_classes, with_data
 
 RECIPE = Path(__file__).resolve().parent.parent
 
@@ -44,36 +33,25 @@ RECIPE = Path(__file__).resolve().parent.parent
 def base() -> Config:
     """The paper's method at the size of this corpus: English, 500 pieces, K = 100.
 
-    What the numbers were chosen by is in docs/log.md. Small batches and no regularisation: there
-    is time for only a few passes, over recordings that come again in every composition. CTC
-    leaves its plateau on utterances of under two seconds, and hardly without them.
+    What the numbers were chosen by is in docs/log.md. CTC leaves its plateau on utterances of
+    under two seconds, and hardly without them.
     """
-    return Config(
-        data=DataConfig(
-            train_cuts=RECIPE / "data/fbank/asterisk_cuts_train.jsonl.gz",
-            dev_cuts=RECIPE / "data/fbank/asterisk_cuts_dev.jsonl.gz",
-            lang_dir=RECIPE / "data/lang_bpe_500",
-            max_duration_seconds=12.5,
-            max_utterance_seconds=12.5,
-            curriculum_seconds=(2.0,) * 12 + (4.0,) * 3,
-            speed_perturbed=False,
-            num_workers=1,
-        ),
-        spec_augment=SpecAugmentConfig(probability=0.0),
-        encoder=EncoderConfig(
-            subsampling=6, subsampling_channels=32, num_layers=6, width=144, num_heads=4,
-            feedforward_width=288, kernel_frames=15, dropout=0.0,
-        ),
-        ctc=CtcConfig(joint_weight=0.5),
-        predictor=PredictorConfig(embedding_width=128, hidden_width=256, dropout=0.2),
-        joiner=JoinerConfig(width=256),
-        sampling=SamplingConfig(strategy="example", num_sampled=100, distribution="ctc"),
+    config = small_transducer(
+        RECIPE / "data",
+        corpus="asterisk",
+        lang="lang_bpe_500",
+        num_sampled=100,
+        learning_rate=1.5e-3,
+        warmup_steps=800,
+    )
+    return replace(
+        config,
+        data=replace(config.data, curriculum_seconds=(2.0,) * 12 + (4.0,) * 3),
         loss=LossConfig(ctc_only_steps=800),
-        optimizer=OptimizerConfig(learning_rate=1.5e-3, schedule="cosine", warmup_steps=800),
         training=TrainingConfig(
             max_steps=3600, checkpoint_every_steps=600, keep_checkpoints=5, log_every_steps=50
         ),
-    )  # fmt: skip
+    )
 
 
 def variants() -> dict[str, Config]:
@@ -83,7 +61,7 @@ def variants() -> dict[str, Config]:
     named.update({f"five_{name}": five_languages(config) for name, config in named.items()})
     ours = named["example_ctc"]
     named["streaming_example_ctc"] = streaming(ours)
-    named["example_ctc_50"] = replace(ours, sampling=replace(ours.sampling, num_sampled=50))
+    named["example_ctc_50"] = with_classes(ours, 50)
     named["example_ctc_nodraft"] = replace(ours, loss=replace(ours.loss, draft_negatives=0))
     return recipes.in_folders(named, RECIPE / "exp")
 
@@ -100,13 +78,8 @@ def streaming(config: Config) -> Config:
 
 def five_languages(config: Config) -> Config:
     """The same variant on all five languages: 2,000 pieces, K = 300 (`prepare.sh --langs all`)."""
-    data = replace(
-        config.data,
-        train_cuts=RECIPE / "data_all/fbank/asterisk_cuts_train.jsonl.gz",
-        dev_cuts=RECIPE / "data_all/fbank/asterisk_cuts_dev.jsonl.gz",
-        lang_dir=RECIPE / "data_all/lang_bpe_2000",
-    )
-    return replace(config, data=data, sampling=replace(config.sampling, num_sampled=300))
+    config = with_data(config, RECIPE / "data_all", corpus="asterisk", lang="lang_bpe_2000")
+    return with_classes(config, 300)
 
 
 if __name__ == "__main__":

@@ -12,30 +12,16 @@ error rate the words. The model is read from the checkpoints alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from icefall_sampled.recipes import RecipeDecodeConfig, run_decoding
+from icefall_sampled.recipes import run_decoding
+from icefall_sampled.small_recipes import SmallDecodeConfig
 
 RECIPE = Path(__file__).resolve().parent.parent
 
-
-@dataclass(frozen=True, kw_only=True)
-class Arguments(RecipeDecodeConfig):
-    """How to decode, and what."""
-
-    exp_dir: Path = RECIPE / "exp/example_ctc"
-    """Folder of the training run; results go into it."""
-    avg: int = 1
-    """How many of the latest checkpoints to average; 0 takes the best on dev. The learning rate
-    of this recipe ends at zero: the last checkpoint is better than its mean with earlier ones."""
-    data_dir: Path = RECIPE / "data"
-    """What prepare.sh made: data for syllables, data_characters for characters."""
-
-
 if __name__ == "__main__":
     run_decoding(
-        Arguments(),
+        SmallDecodeConfig(exp_dir=RECIPE / "exp/example_ctc", data_dir=RECIPE / "data"),
         corpus="hsk",
         sets=("dev", "test-unseen"),
         description=__doc__,

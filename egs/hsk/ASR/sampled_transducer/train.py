@@ -23,19 +23,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from icefall_sampled import recipes
-from icefall_sampled.config import (
-    Config,
-    CtcConfig,
-    DataConfig,
-    EncoderConfig,
-    JoinerConfig,
-    LossConfig,
-    OptimizerConfig,
-    PredictorConfig,
-    SamplingConfig,
-    SpecAugmentConfig,
-    TrainingConfig,
-)
+from icefall_sampled.config import Config, LossConfig, TrainingConfig
+from icefall_sampled.small_recipes import small_transducer, with_classes, with_data
 
 RECIPE = Path(__file__).resolve().parent.parent
 
@@ -46,32 +35,25 @@ def base() -> Config:
     What the numbers were chosen by is in docs/log.md. One thread: two of them wait for each other
     whenever something else runs on the machine.
     """
-    return Config(
-        data=DataConfig(
-            train_cuts=RECIPE / "data/fbank/hsk_cuts_train.jsonl.gz",
-            dev_cuts=RECIPE / "data/fbank/hsk_cuts_dev.jsonl.gz",
-            lang_dir=RECIPE / "data/lang_word",
-            max_duration_seconds=12.5,
-            max_utterance_seconds=12.5,
-            speed_perturbed=False,
-            num_workers=1,
-        ),
-        spec_augment=SpecAugmentConfig(probability=0.0),
-        encoder=EncoderConfig(
-            subsampling=6, subsampling_channels=32, num_layers=6, width=144, num_heads=4,
-            feedforward_width=288, kernel_frames=15, dropout=0.0,
-        ),
-        ctc=CtcConfig(joint_weight=0.5),
-        predictor=PredictorConfig(embedding_width=128, hidden_width=256, dropout=0.2),
-        joiner=JoinerConfig(width=256),
-        sampling=SamplingConfig(strategy="example", num_sampled=100, distribution="ctc"),
+    config = small_transducer(
+        RECIPE / "data",
+        corpus="hsk",
+        lang="lang_word",
+        num_sampled=100,
+        learning_rate=6e-4,
+        warmup_steps=300,
+    )
+    return replace(
+        config,
         loss=LossConfig(ctc_only_steps=2000),
-        optimizer=OptimizerConfig(learning_rate=6e-4, schedule="cosine", warmup_steps=300),
         training=TrainingConfig(
-            max_steps=6000, checkpoint_every_steps=500, keep_checkpoints=5, log_every_steps=50,
+            max_steps=6000,
+            checkpoint_every_steps=500,
+            keep_checkpoints=5,
+            log_every_steps=50,
             threads=1,
         ),
-    )  # fmt: skip
+    )
 
 
 def variants() -> dict[str, Config]:
@@ -85,22 +67,10 @@ def variants() -> dict[str, Config]:
     return recipes.in_folders(named, RECIPE / "exp")
 
 
-def with_classes(config: Config, num_sampled: int) -> Config:
-    """The same variant with another K."""
-    return replace(config, sampling=replace(config.sampling, num_sampled=num_sampled))
-
-
 def characters(config: Config) -> Config:
-    """The same variant in characters, K = 300 where it samples (`prepare.sh --units
-    characters`).
-    """
-    data = replace(
-        config.data,
-        train_cuts=RECIPE / "data_characters/fbank/hsk_cuts_train.jsonl.gz",
-        dev_cuts=RECIPE / "data_characters/fbank/hsk_cuts_dev.jsonl.gz",
-        lang_dir=RECIPE / "data_characters/lang_char",
-    )
-    return with_classes(replace(config, data=data), 300)
+    """The same variant in characters, K = 300 (`prepare.sh --units characters`)."""
+    config = with_data(config, RECIPE / "data_characters", corpus="hsk", lang="lang_char")
+    return with_classes(config, 300)
 
 
 if __name__ == "__main__":
