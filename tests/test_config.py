@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from math import nan
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from icefall_sampled.config import Config, DataConfig, EncoderConfig
+from icefall_sampled.config import (
+    Config,
+    DataConfig,
+    EncoderConfig,
+    LossConfig,
+    PrunedLossConfig,
+)
 from icefall_sampled.config_json import from_json, to_json
 from tests.support.recipes import asterisk_train
-from tests.support.tiny import changed, tiny_config
+from tests.support.tiny import PRUNED, changed, tiny_config
 
 VARIANTS = asterisk_train().variants()
 
@@ -61,6 +68,15 @@ def test_a_config_from_before_streaming_is_not_causal() -> None:
     assert from_json(Config, json.dumps(fields)) == Config()
     causal = EncoderConfig(causal=True, chunk_frames=(0, 8), left_context_frames=16)
     assert from_json(EncoderConfig, to_json(causal)) == causal
+
+
+def test_a_config_from_before_the_pruned_loss_has_the_transducer_loss() -> None:
+    fields = json.loads(to_json(Config()))
+    for name in ("kind", "pruned"):
+        del fields["loss"][name]
+    assert from_json(Config, json.dumps(fields)) == Config()
+    pruned = LossConfig(kind="pruned", pruned=PrunedLossConfig(range_labels=7))
+    assert from_json(LossConfig, to_json(pruned)) == pruned
 
 
 def test_missing_fields_take_their_defaults() -> None:
@@ -134,6 +150,16 @@ RULES: list[tuple[str, dict[str, dict[str, Any]]]] = [
     ("spec_augment.frame_mask_frames is 0", {"spec_augment": {"frame_mask_frames": 0}}),
     ("loss.ctc_only_steps is -1", {"loss": {"ctc_only_steps": -1}}),
     ("loss.ctc_only_steps is 20", {"loss": {"ctc_only_steps": 20}}),
+    ("sampling.strategy is example", {"loss": {"kind": "pruned"}}),
+    ("loss.pruned.range_labels is 1", {"loss": {"pruned": PrunedLossConfig(range_labels=1)}}),
+    ("loss.pruned.simple_weight is -1", {"loss": {"pruned": PrunedLossConfig(simple_weight=-1)}}),
+    ("loss.pruned.lm_scale is -0.1", {"loss": {"pruned": PrunedLossConfig(lm_scale=-0.1)}}),
+    ("loss.pruned.am_scale is nan", {"loss": {"pruned": PrunedLossConfig(am_scale=nan)}}),
+    ("loss.pruned.warmup_steps is -1", {"loss": {"pruned": PrunedLossConfig(warmup_steps=-1)}}),
+    (
+        r"loss.pruned.lm_scale \+ loss.pruned.am_scale is 1.0",
+        {"loss": {"pruned": PrunedLossConfig(lm_scale=0.25, am_scale=0.75)}},
+    ),
 ]
 
 
@@ -154,5 +180,6 @@ def test_combinations_that_do_work() -> None:
         {"ctc": {"intermediate_layers": (1,)}, "sampling": {"distribution": "interctc"}},
         {"ctc": {"joint_weight": 0.0, "intermediate_layers": (1,)}, "loss": {"ctc_only_steps": 5},
          "sampling": {"distribution": "interctc"}},
+        {**PRUNED, "ctc": {"joint_weight": 0.0}},
     ):  # fmt: skip
         changed(tiny_config(), **parts).validate()

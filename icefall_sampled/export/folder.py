@@ -30,6 +30,8 @@ from icefall_sampled.tokens import TOKEN_FILES, TokenTable, load_tokens, token_f
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
+TRAINING_ALONE = "simple."
+"""How the names of weights begin that only the pruned loss uses: a folder does without."""
 FORMAT = 1
 """Counts up when a folder can no longer be read as it was."""
 
@@ -60,7 +62,11 @@ def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
             f"not {tokens.vocab_size}"
         )
     (folder / CONFIG).unlink(missing_ok=True)
-    state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
+    state = {
+        name: value.cpu().contiguous()
+        for name, value in model.state_dict().items()
+        if not name.startswith(TRAINING_ALONE)
+    }
     with replacing(folder / WEIGHTS) as temporary:
         # By save_file it would be its owner's alone to read, and a full disk would be no OSError.
         temporary.write_bytes(save(state))
@@ -125,6 +131,7 @@ def load_folder(
     tokens = _tokens_of(folder, description)
     state = _weights_of(folder / WEIGHTS, description["weights"])
     model = make_model(config, tokens.vocab_size)
+    model.simple = None
     _check_shapes(state, model.state_dict(), folder / WEIGHTS)
     model.load_state_dict(state)
     return model.eval(), tokens

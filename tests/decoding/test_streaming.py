@@ -22,7 +22,7 @@ from icefall_sampled.online_features import OnlineFbank
 from icefall_sampled.sampling import mean_posterior, top_k
 from icefall_sampled.tokens import BLANK
 from tests.support.streaming import causal_config, pieces_of
-from tests.support.tiny import changed, tiny_model
+from tests.support.tiny import PRUNED, changed, tiny_model
 
 CONTEXT = Context(chunk_frames=3, left_context_frames=5)
 LENGTHS = [90, 33, 66]
@@ -39,6 +39,7 @@ def model_of(**parts: dict[str, Any]) -> Transducer:
 MODELS = {
     "lstm": model_of(),
     "stateless": model_of(predictor={"kind": "stateless"}),
+    "pruned": model_of(**PRUNED),
     "intermediate CTC alone": model_of(
         ctc={"joint_weight": 0.0, "intermediate_layers": (1,)},
         sampling={"distribution": "interctc"},

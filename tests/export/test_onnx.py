@@ -18,7 +18,7 @@ from icefall_sampled.modeling import Transducer
 from icefall_sampled.sampling import top_k
 from icefall_sampled.tokens import BLANK_TOKEN, UNKNOWN_TOKEN
 from tests.support.corpus import write_tokens
-from tests.support.tiny import changed, tiny_config, tiny_model
+from tests.support.tiny import PRUNED, changed, tiny_config, tiny_model
 
 STATELESS = {"predictor": {"kind": "stateless", "context_labels": 3}}
 CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
@@ -30,6 +30,7 @@ CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
         **STATELESS, "ctc": {"intermediate_layers": (1,), "self_conditioning": True},
         "joiner": {"activation": "relu"},
     },
+    "pruned": {**STATELESS, **PRUNED},
     "by chunks": {
         **STATELESS,
         "encoder": {"causal": True, "chunk_frames": (4, 8), "left_context_frames": 8},

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from icefall_sampled.export.torchscript import TORCHSCRIPT, save_torchscript
 from icefall_sampled.modeling import Transducer
-from tests.support.tiny import changed, tiny_config, tiny_model
+from tests.support.tiny import PRUNED, changed, tiny_config, tiny_model
 
 CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
     "lstm": {},
@@ -26,6 +26,7 @@ CONFIGS: dict[str, dict[str, dict[str, Any]]] = {
         "ctc": {"intermediate_layers": (1,), "joint_weight": 0.0},
         "sampling": {"distribution": "interctc"},
     },
+    "pruned": PRUNED,
     "by chunks": {
         "encoder": {"causal": True, "chunk_frames": (4, 8), "left_context_frames": 8},
     },

@@ -22,6 +22,12 @@ from icefall_sampled.config import (
 )
 from icefall_sampled.modeling import Transducer
 
+PRUNED: dict[str, dict[str, Any]] = {
+    "sampling": {"strategy": "none"},
+    "loss": {"kind": "pruned"},
+}
+"""The fields that make a model one of k2's pruned loss."""
+
 ENCODER = EncoderConfig(
     subsampling_channels=4, num_layers=2, width=16, num_heads=2, feedforward_width=32,
     kernel_frames=3, dropout=0.1,
