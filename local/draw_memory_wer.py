@@ -12,30 +12,20 @@ not measured has no point.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-
-from matplotlib import pyplot as plt
-
-from icefall_sampled.files import replacing
-from icefall_sampled.results import PaperTable, memory_of, percent, read_table, scores_of
+from icefall_sampled.results import (
+    PaperTable,
+    memory_of,
+    percent,
+    read_table,
+    scores_of,
+    step_mib,
+)
 from icefall_sampled.script import run_script
+from icefall_sampled.tables.figure import Point, draw
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Point:
-    """A run in the figure."""
-
-    variant: str
-    stored_mib: float
-    fused_mib: float
-    error_percent: float
 
 
 def points_of(table: PaperTable, exp_root: Path, *, test_set: str) -> list[Point]:
@@ -44,42 +34,17 @@ def points_of(table: PaperTable, exp_root: Path, *, test_set: str) -> list[Point
     points = []
     for row in table.rows:
         exp_dir = exp_root / row.variant
-        memory = memory_of(exp_dir)
+        step, stored = step_mib(memory_of(exp_dir))
         rates = [
             value
             for scores in scores_of(exp_dir).values()
             if test_set in scores and (value := percent(scores[test_set][kind])) is not None
         ]
-        softmax = "sampled" if "sampled, fused" in memory else "full"
-        if memory and rates:
+        if step is not None and rates:
             points.append(
-                Point(
-                    variant=row.variant,
-                    stored_mib=memory[f"{softmax}, stored"],
-                    fused_mib=memory[f"{softmax}, fused"],
-                    error_percent=min(rates),
-                )
+                Point(name=row.variant, step_mib=step, stored_mib=stored, error_percent=min(rates))
             )
     return points
-
-
-def draw(points: list[Point], path: Path, *, label: str) -> None:
-    """Draw the points as a PNG."""
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    for number, point in enumerate(points):
-        color = f"C{number % 10}"
-        both, rates = [point.fused_mib, point.stored_mib], [point.error_percent] * 2
-        axes.plot(both, rates, color=color, linewidth=0.8)
-        axes.plot(both[:1], rates[:1], "o", color=color, label=point.variant)
-        axes.plot(both[1:], rates[1:], "o", color=color, markerfacecolor="none")
-    axes.set_xlabel("MiB at the peak of a training step (hollow: logits stored, filled: fused)")
-    axes.set_ylabel(label)
-    axes.set_xlim(left=0)
-    axes.legend(fontsize="small")
-    axes.grid(alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
-    plt.close(figure)
 
 
 def main(table: Path, exp_root: Path, output: Path, /, *, test_set: str) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from icefall_sampled.files import replacing
 from icefall_sampled.script import run_script
-from icefall_sampled.tables.report import read_results, report
+from icefall_sampled.tables.figure import draw
+from icefall_sampled.tables.report import points_of, read_results, report
 from icefall_sampled.tables.result import path_of, read_result
 from icefall_sampled.tables.table import SeedTable, read_table
 
@@ -36,7 +37,8 @@ def main(
     Args:
         table: a recipe's local/table.json.
         results: folder with a file for each run.
-        output: Markdown file to write, in place of printing it; the figure goes beside it.
+        output: Markdown file to write, in place of printing it; the figure goes beside it,
+            as a PNG of the same name.
         print_runs: print a line with variant and seed for each run, and do no more.
         print_decodings: print the flags of decode.py for this row, and do no more.
         rows: of which `print_runs` speaks; none for all.
@@ -68,13 +70,16 @@ def check_changes(results: Path, runs: list[tuple[str, int]], changes: str) -> N
 
 
 def write(table: SeedTable, results: Path, output: Path | None, *, header: str) -> None:
-    """Write the table, or print it."""
+    """Write the table and its figure, or print the table."""
     found = read_results(results, table)
     if output is None:
         sys.stdout.write(report(table, found, header=header, figure=None))
         return
+    figure, points = output.with_suffix(".png"), points_of(table, found)
+    if points:
+        draw(points, figure, label=table.figure_label)
     with replacing(output) as temporary:
-        temporary.write_text(report(table, found, header=header, figure=None), encoding="utf-8")
+        temporary.write_text(report(table, found, header=header, figure=figure), encoding="utf-8")
 
 
 if __name__ == "__main__":

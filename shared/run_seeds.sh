@@ -25,7 +25,7 @@ the same time, takes the runs that the first one has not begun. --list yes print
   --data-dir DIR        what prepare.sh made, for decode.py (data)
   --results DIR         the results go here, a file for each run (results)
   --table FILE          which rows, sets and decodings there are (local/table.json)
-  --output FILE         what is written (RESULTS.md); the figure goes beside it, as memory_errors.png"
+  --output FILE         what is written (RESULTS.md); the figure is beside it, RESULTS.png"
 
 # run_seeds WORD... : the whole program.
 run_seeds() {

@@ -8,20 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from icefall_sampled.results import NOT_RUN, markdown, step_mib
-from icefall_sampled.tables.bootstrap import Floats, difference, error_rates
+from icefall_sampled.tables.bootstrap import RESAMPLES, Floats, difference, error_rates
+from icefall_sampled.tables.figure import Point
 from icefall_sampled.tables.result import RunResult, SetErrors, path_of, read_result
 from icefall_sampled.tables.table import Decoding, Measure, SeedTable
 
 Results = dict[str, list[RunResult]]
 """By variant, a result for each seed."""
-
-LEGEND = (
-    "Error rates are means over the seeds, ± their standard deviation. A difference is that of two "
-    "means, with its 95 % interval by paired bootstrap: 10,000 times utterances are drawn, in "
-    "common for both rows, and seeds, for each row by itself. With three seeds it is somewhat too "
-    "narrow: three that are drawn again show two thirds of the variance between seeds. An "
-    "interval without zero is a difference by more than chance."
-)
 
 
 def read_results(folder: Path, table: SeedTable) -> Results:
@@ -85,6 +78,36 @@ def mean_and_spread(values: Iterable[float], *, digits: int = 2) -> str:
     return mean if len(numbers) == 1 else f"{mean} ± {np.std(numbers, ddof=1):.{digits}f}"
 
 
+def mean_mib(runs: list[RunResult]) -> tuple[float | None, float | None]:
+    """Peak MiB of a step, as trained and with stored logits: means over the seeds, if measured."""
+    both = [step_mib(run.memory_mib) for run in runs]
+    steps = [step for step, _ in both if step is not None]
+    stored = [mib for _, mib in both if mib is not None]
+    return (
+        float(np.mean(steps)) if steps else None,
+        float(np.mean(stored)) if stored else None,
+    )
+
+
+def points_of(table: SeedTable, results: Results) -> list[Point]:
+    """The rows that the figure shows: those that were measured and decoded as it wants."""
+    decoding = next(d for d in table.decodings if d.name == table.figure_decoding)
+    points = []
+    for row in table.rows:
+        errors = errors_of(results[row.variant], table.figure_set, decoding, table.measures[0])
+        step, stored = mean_mib(results[row.variant])
+        if errors is not None and step is not None:
+            rates = error_rates(*errors)
+            points.append(
+                Point(
+                    name=row.variant, step_mib=step, stored_mib=stored,
+                    error_percent=float(rates.mean()),
+                    spread_percent=float(rates.std(ddof=1)) if len(rates) > 1 else 0.0,
+                )
+            )  # fmt: skip
+    return points
+
+
 def report(table: SeedTable, results: Results, *, header: str, figure: Path | None) -> str:
     """RESULTS.md.
 
@@ -94,14 +117,32 @@ def report(table: SeedTable, results: Results, *, header: str, figure: Path | No
         header: the text that comes first.
         figure: a picture that is shown, if it is there.
     """
-    blocks = [header.strip(), "## Rows", _rows(table, results), *_changes(results), LEGEND]
+    blocks = [header.strip(), "## Rows", _rows(table, results), *_changes(results), _legend(table)]
     for name in table.shown:
         for decoding in table.decodings:
             blocks += [f"## {name}, {decoding.name}", _errors(table, results, name, decoding)]
     if figure is not None and figure.is_file():
-        blocks.append(f"![Memory of a training step against errors]({figure.name})")
+        what = f"Memory of a training step against {table.figure_label}"
+        blocks.append(f"![{what}]({figure.name})")
     blocks += ["## Where it was measured", *_origins(results)]
     return "\n\n".join(blocks) + "\n"
+
+
+def _legend(table: SeedTable) -> str:
+    """What the numbers are."""
+    count = len(table.seeds)
+    narrow = (
+        f"It is somewhat too narrow: {count} seeds that are drawn again show "
+        f"{100 * (count - 1) / count:.0f} % of the variance between seeds."
+        if count > 1
+        else "With one seed it says nothing of the variance between seeds."
+    )
+    return (
+        "Error rates are means over the seeds, ± their standard deviation. A difference is that of "
+        f"two means, with its 95 % interval by paired bootstrap: {RESAMPLES:,} times utterances "
+        f"are drawn, in common for both rows, and seeds, for each row by itself. {narrow} An "
+        "interval without zero is a difference by more than chance."
+    )
 
 
 def _rows(table: SeedTable, results: Results) -> str:
@@ -116,7 +157,7 @@ def _rows(table: SeedTable, results: Results) -> str:
         lines.append([
             row.variant, row.description, row.classes, _how_many(table, runs),
             ", ".join(steps) or "-", f"{np.mean(seconds):.0f}" if seconds else "-",
-            *_mean_mib(runs),
+            *("-" if mib is None else f"{mib:.1f}" for mib in mean_mib(runs)),
         ])  # fmt: skip
     return markdown(header, lines)
 
@@ -126,13 +167,6 @@ def _how_many(table: SeedTable, runs: list[RunResult]) -> str:
     if not runs:
         return NOT_RUN
     return str(wanted) if len(runs) == wanted else f"{len(runs)} of {wanted}"
-
-
-def _mean_mib(runs: list[RunResult]) -> list[str]:
-    """Peak MiB of a step as trained, and with stored logits, as cells of a table."""
-    both = zip(*(step_mib(run.memory_mib) for run in runs), strict=True)
-    measured = [[mib for mib in column if mib is not None] for column in both] or [[], []]
-    return [f"{np.mean(column):.1f}" if column else "-" for column in measured]
 
 
 def _errors(table: SeedTable, results: Results, name: str, decoding: Decoding) -> str:

@@ -51,6 +51,20 @@ class Decoding:
         return row.has_ctc or not any(flag.startswith("--ctc-top-k") for flag in self.flags)
 
 
+GREEDY = ("--method", "greedy", "--avg", "1")
+BEAM = ("--method", "time_sync_beam", "--beam", "10", "--avg", "1")
+CONSTRAINT = ("--ctc-top-k", "100")
+DECODINGS = (
+    Decoding(name="greedy", flags=GREEDY),
+    Decoding(name="greedy, CTC constraint of 100 classes", flags=GREEDY + CONSTRAINT),
+    Decoding(name="time_sync_beam, beam 10", flags=BEAM),
+    Decoding(
+        name="time_sync_beam, beam 10, CTC constraint of 100 classes", flags=BEAM + CONSTRAINT
+    ),
+)
+"""Of a table that names no others."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """An error rate that the table shows."""
@@ -76,13 +90,17 @@ class SeedTable:
     shown: tuple[str, ...]
     """Those of them that RESULTS.md shows."""
     measures: tuple[Measure, ...]
-    decodings: tuple[Decoding, ...]
+    rows: tuple[Row, ...]
     figure_set: str
     """The set of which the figure shows the error, by the first measure."""
-    figure_decoding: str
+    figure_decoding: str = DECODINGS[2].name
     """The name of the decoding that the figure shows."""
-    rows: tuple[Row, ...]
-    """Those that matter most come first."""
+    decodings: tuple[Decoding, ...] = DECODINGS
+
+    @property
+    def figure_label(self) -> str:
+        """The error that the figure shows, as a phrase."""
+        return f"{self.measures[0].name} on {self.figure_set}, {self.figure_decoding}"
 
     def row(self, variant: str) -> Row:
         """A row by its variant.
