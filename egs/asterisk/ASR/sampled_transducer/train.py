@@ -34,7 +34,8 @@ def base() -> Config:
     """The paper's method at the size of this corpus: English, 500 pieces, K = 100.
 
     What the numbers were chosen by is in docs/log.md. CTC leaves its plateau on utterances of
-    under two seconds, and hardly without them.
+    under two seconds, and hardly without them. One thread: two of them wait for each other
+    whenever something else runs on the machine.
     """
     config = small_transducer(
         RECIPE / "data",
@@ -49,9 +50,10 @@ def base() -> Config:
         data=replace(config.data, curriculum_seconds=(2.0,) * 12 + (4.0,) * 3),
         loss=LossConfig(ctc_only_steps=800),
         training=TrainingConfig(
-            max_steps=3600, checkpoint_every_steps=600, keep_checkpoints=5, log_every_steps=50
+            max_steps=3600, checkpoint_every_steps=600, keep_checkpoints=5, log_every_steps=50,
+            threads=1,
         ),
-    )
+    )  # fmt: skip
 
 
 def variants() -> dict[str, Config]:
