@@ -46,8 +46,15 @@ def _build(kind: Any, value: Any, name: str) -> Any:
 
 def _build_container(origin: object, arguments: tuple[Any, ...], value: Any, name: str) -> Any:
     """A tuple or a dict of what the annotation's arguments ask for."""
-    if origin is tuple and arguments[-1] is Ellipsis:
-        return tuple(_build(arguments[0], part, f"{name}[{i}]") for i, part in enumerate(value))
-    if origin is dict and isinstance(value, dict):
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ValueError(f"{name} is {value!r}, it must be an object")
         return {k: _build(arguments[1], part, f"{name}[{k!r}]") for k, part in value.items()}
-    return tuple(value) if origin is tuple else value
+    assert origin is tuple
+    if not isinstance(value, list):
+        raise ValueError(f"{name} is {value!r}, it must be a list")
+    kinds = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
+    if len(kinds) != len(value):
+        raise ValueError(f"{name} has {len(value)} entries, it must have {len(kinds)}")
+    pairs = enumerate(zip(kinds, value, strict=True))
+    return tuple(_build(kind, part, f"{name}[{i}]") for i, (kind, part) in pairs)

@@ -6,7 +6,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,7 @@ def read_table(path: Path) -> PaperTable:
     """
     if not path.is_file():
         raise ValueError(f"table is {path}, it must be a recipe's local/paper_table.json")
-    content = json.loads(path.read_text(encoding="utf-8"))
-    rows = tuple(from_json(PaperRow, json.dumps(row)) for row in content.get("rows", []))
-    table = replace(from_json(PaperTable, json.dumps({**content, "rows": []})), rows=rows)
+    table = from_json(PaperTable, path.read_text(encoding="utf-8"))
     if table.unit not in ("WER", "CER"):
         raise ValueError(f"unit in {path} is {table.unit!r}, it must be WER or CER")
     for row in table.rows:

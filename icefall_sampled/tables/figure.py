@@ -48,7 +48,7 @@ def draw(points: list[Point], path: Path, *, label: str) -> None:
             point.step_mib, y, yerr=point.spread_percent or None, fmt="o", color=color,
             capsize=3, linewidth=1, label=point.name,
         )  # fmt: skip
-    axes.set_xlabel("MiB at the peak of a training step (filled: as trained, hollow: logits stored)")
+    axes.set_xlabel("MiB at the peak of a training step (hollow: all logits stored)")
     axes.set_ylabel(label)
     axes.set_xlim(left=0)
     axes.legend(fontsize="small")
