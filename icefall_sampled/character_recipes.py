@@ -27,7 +27,12 @@ from icefall_sampled.config import (
     SamplingConfig,
     SpecAugmentConfig,
 )
-from icefall_sampled.recipes import RecipeDecodeConfig, auxiliaries, softmaxes
+from icefall_sampled.recipes import (
+    RecipeDecodeConfig,
+    auxiliaries,
+    softmaxes,
+    with_pruned_loss,
+)
 
 BATCH_SECONDS = 144.0
 """32 utterances of 4.5 seconds: ESPnet's batch on one of its four GPUs."""
@@ -76,6 +81,7 @@ def espnet_transducer(recipe: Path, *, corpus: str) -> Config:
 def table_two(base: Config) -> dict[str, Config]:
     """The rows of Table 2 that both corpora have, `base` with another softmax or auxiliary loss.
 
+    And `pruned`, which the paper does not have: `full` with k2's pruned loss.
     Intermediate CTC is computed after the middle block, as Lee and Watanabe 2021 do.
     """
     endings = auxiliaries(base.ctc, layers=(base.encoder.num_layers // 2,))
@@ -85,6 +91,7 @@ def table_two(base: Config) -> dict[str, Config]:
     variants = {name: replace(base, sampling=sampling) for name, sampling in rows.items()}
     for name in ("full", "example_ctc_500"):
         variants[f"{name}_interctc"] = replace(variants[name], ctc=endings["_interctc"])
+    variants["pruned"] = with_pruned_loss(variants["full"])
     return variants
 
 

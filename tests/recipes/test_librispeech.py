@@ -266,7 +266,11 @@ def test_variants_are_the_rows_of_table_1() -> None:
     variants = program.variants()
     table = read_table(RECIPE / "local/paper_table.json")
     assert [row.variant for row in table.rows] == list(program.rows())
-    assert set(variants) == {p + row.variant for row in table.rows for p in ("", "hundred_")}
+    rows = [*(row.variant for row in table.rows), "pruned"]
+    assert set(variants) == {hours + row for row in rows for hours in ("", "hundred_")}
+    assert variants["hundred_pruned"].loss.kind == variants["pruned"].loss.kind == "pruned"
+    assert variants["pruned"].ctc == variants["full_2000"].ctc
+    variants["pruned"].validate()
     for row in table.rows:
         config = variants[row.variant]
         config.validate()

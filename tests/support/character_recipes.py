@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from lhotse import CutSet
@@ -135,11 +136,18 @@ def check_results(corpus: str, folder: Path, *rows: str) -> None:
 
 
 def check_variants(corpus: str) -> None:
-    """The variants are the rows of Table 2, with the model of ESPnet's recipe in each of them."""
+    """The variants are the rows of Table 2, with the model of ESPnet's recipe in each of them.
+
+    And `full` with k2's pruned loss.
+    """
     program = load(recipe(corpus) / "sampled_transducer/train.py")
     variants = program.variants()
     table = read_table(recipe(corpus) / "local/paper_table.json")
-    assert {row.variant for row in table.rows} == set(variants)
+    assert {row.variant for row in table.rows} | {"pruned"} == set(variants)
+    full, pruned = variants["full"], variants["pruned"]
+    pruned.validate()
+    loss = replace(full.loss, kind="pruned")
+    assert pruned == replace(full, loss=loss, exp_dir=full.exp_dir.with_name("pruned"))
     for row in table.rows:
         config = variants[row.variant]
         config.validate()

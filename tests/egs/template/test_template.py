@@ -189,10 +189,11 @@ def test_a_tiny_model_begins_with_short_utterances(
 def test_the_large_variant_is_the_papers() -> None:
     variants = load(RECIPE / "sampled_transducer/train.py").variants()
     sizes = ["tiny", "small", "medium", "large"]
-    assert list(variants) == [*sizes, *(f"{size}_full" for size in sizes)]
+    assert list(variants) == [size + end for end in ("", "_full", "_pruned") for size in sizes]
     for name, config in variants.items():
         config.validate()
-        assert (config.sampling.strategy == "none") == name.endswith("_full")
+        assert (config.sampling.strategy == "none") == name.endswith(("_full", "_pruned"))
+        assert (config.loss.kind == "pruned") == name.endswith("_pruned")
     assert (variants["large"].encoder.num_layers, variants["large"].encoder.width) == (16, 256)
 
 
@@ -258,7 +259,8 @@ def test_a_misspelt_variant_is_said_before_preparing(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert refused.stderr == (
         "error: there is no variant 'tyny', it must be one of tiny, small, medium, large, "
-        "tiny_full, small_full, medium_full, large_full\n"
+        "tiny_full, small_full, medium_full, large_full, "
+        "tiny_pruned, small_pruned, medium_pruned, large_pruned\n"
     )
     assert not (recipe / "data").exists()
 

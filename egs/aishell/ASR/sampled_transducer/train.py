@@ -7,7 +7,8 @@ variants are the rows of the paper's Table 2, and run_table.sh trains and scores
     train.py example_ctc_500 --exp-dir exp/example_ctc_500
 
 samples from joint CTC, 12 % of the classes (paper: 4.4 / 4.9 % on dev / test);
-`example_ctc_500_interctc` is the best row (4.2 / 4.6 %), `full` the baseline (4.4 / 4.8 %).
+`example_ctc_500_interctc` is the best row (4.2 / 4.6 %), `full` the baseline (4.4 / 4.8 %), and
+`pruned`, no row of the paper's, the baseline with k2's pruned loss.
 
 Classes: the paper has 4,231 with blank. Here they are blank, `<unk>` and the characters of the
 training transcripts: expect 4,232 if these are 4,230. The one more is `<unk>`, which no utterance
@@ -41,7 +42,7 @@ def base() -> Config:
 
 
 def variants() -> dict[str, Config]:
-    """The rows of Table 2."""
+    """The rows of Table 2, and k2's pruned loss."""
     return in_folders(table_two(base()), RECIPE / "exp")
 
 

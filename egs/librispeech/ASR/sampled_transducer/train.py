@@ -9,8 +9,9 @@ losses of its row:
     train.py full_2000_interctc                 row 2000, -, +InterCTC
     train.py example_scctc_300of2000            row 2000, 300, +SC-CTC, sampled from SC-CTC
 
-The names of the rows are those of `rows` below, and in local/paper_table.json. `hundred_` in front
-of a name trains on train-clean-100 (`prepare.sh --subset 100`). On eight GPUs a step of the same
+The names of the rows are those of `rows` below, and in local/paper_table.json; `pruned` is
+`full_2000` with k2's pruned loss, no row of the paper's. `hundred_` in front of a name trains on
+train-clean-100 (`prepare.sh --subset 100`). On eight GPUs a step of the same
 speech is `--optimizer.accumulate 1 --data.max-duration-seconds 150`. The noise of MUSAN in half of
 the utterances, at 10 to 20 dB and other noise in each epoch (`prepare.sh --musan-dir DIR`), is
 `--data.noise-cuts data/fbank/librispeech_cuts_noise.jsonl.gz`; the paper does without. Streaming
@@ -104,7 +105,7 @@ def rows() -> dict[str, tuple[int, int | None, str, str]]:
 
 
 def variants() -> dict[str, Config]:
-    """The rows of Table 1, on 960 hours and on 100."""
+    """The rows of Table 1 and k2's pruned loss, on 960 hours and on 100."""
     named = {}
     endings = recipes.auxiliaries(CtcConfig(), layers=(8,))
     for name, (vocab_size, num_sampled, softmax, ending) in rows().items():
@@ -112,6 +113,8 @@ def variants() -> dict[str, Config]:
         config = recipes.with_auxiliary(replace(base(), sampling=sampling), endings[ending])
         named[name] = replace(config, data=prepared("data", vocab_size))
         named[f"hundred_{name}"] = hundred_hours(config, vocab_size)
+    for hours in ("", "hundred_"):
+        named[f"{hours}pruned"] = recipes.with_pruned_loss(named[f"{hours}full_2000"])
     return recipes.in_folders(named, RECIPE / "exp")
 
 

@@ -3,7 +3,7 @@
 
 What is special here: nothing, and so there is a variant for each amount of speech, tiny up to two
 hours, small up to 20, medium up to 200, large above; `tiny_full` and so on are the same with the
-full softmax.
+full softmax, `tiny_pruned` and so on with k2's pruned loss.
 run.sh chooses among them and calls this program with the corpus' own paths:
 
     train.py small --data.train-cuts … --data.dev-cuts … --data.lang-dir … --exp-dir …
@@ -52,7 +52,10 @@ def base() -> Config:
 
 
 def tiny() -> Config:
-    """A third of the small model's work at each step, which counts where there are few hours."""
+    """A third of the small model's work at each step, which counts where there are few hours.
+
+    One thread: on two cores, two of them wait for each other whenever something else runs.
+    """
     return replace(
         base(),
         data=DataConfig(max_duration_seconds=20.0),
@@ -62,6 +65,7 @@ def tiny() -> Config:
         ),
         predictor=PredictorConfig(embedding_width=128, hidden_width=256, dropout=0.2),
         joiner=JoinerConfig(width=256),
+        training=replace(base().training, threads=1),
     )  # fmt: skip
 
 
@@ -92,11 +96,12 @@ def large() -> Config:
 
 
 def variants() -> dict[str, Config]:
-    """Each size with sampled and with full softmax."""
+    """Each size with sampled and with full softmax, and with the pruned loss."""
     sampled = {"tiny": tiny(), "small": base(), "medium": medium(), "large": large()}
     everything = recipes.softmaxes(base().sampling.num_sampled)["full"]
     full = {f"{name}_full": replace(c, sampling=everything) for name, c in sampled.items()}
-    return recipes.in_folders({**sampled, **full}, RECIPE / "exp")
+    pruned = {f"{name}_pruned": recipes.with_pruned_loss(full[f"{name}_full"]) for name in sampled}
+    return recipes.in_folders({**sampled, **full, **pruned}, RECIPE / "exp")
 
 
 if __name__ == "__main__":
