@@ -54,7 +54,7 @@ def main(
         sys.stdout.writelines(f"{variant} {seed}\n" for variant, seed in runs)
     elif print_decodings:
         for decoding in wanted.decodings_of(print_decodings):
-            sys.stdout.write(" ".join(decoding.flags) + "\n")
+            sys.stdout.write(" ".join([*decoding.flags, "--sets", *wanted.sets]) + "\n")
     else:
         write(wanted, results, output, header=(table.parent / wanted.header).read_text("utf-8"))
 

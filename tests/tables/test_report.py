@@ -102,9 +102,10 @@ def test_runs_and_decodings_are_printed(made: Path, capsys: pytest.CaptureFixtur
 
     assert printed(print_runs=True, rows=("sampled",), seeds=(3, 1)) == "sampled 3\nsampled 1\n"
     assert printed(print_runs=True).startswith("full 1\nfull 2\nsampled 1\n")
-    greedy, held = "--method greedy --avg 1\n", "--method greedy --avg 1 --ctc-top-k 100\n"
-    assert printed(print_decodings="full") == greedy + held
-    assert printed(print_decodings="full_noaux") == greedy
+    greedy, sets = "--method greedy --avg 1", "--sets dev test\n"
+    bare = f"{greedy} {sets}"
+    assert printed(print_decodings="full") == f"{bare}{greedy} --ctc-top-k 100 {sets}"
+    assert printed(print_decodings="full_noaux") == bare
 
 
 def test_a_run_with_other_flags_is_no_run_that_is_done(made: Path) -> None:
