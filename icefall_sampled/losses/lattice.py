@@ -182,7 +182,8 @@ def simple_losses(
 
     Args:
         encoder: (N, T, V).
-        predictor: (N, U + 1, V).
+        predictor: (N, U + 1, V). That of an utterance without labels stands at prefix 1, not 0:
+            the packages take none that ends at 0.
         targets: (N, U) in [0, V), U from 1 to T.
         encoder_lengths: (N,) in [1, T].
         target_lengths: (N,) in [0, U].
@@ -193,12 +194,9 @@ def simple_losses(
     Returns:
         (N,) losses in nats, and (N, T, R) prefixes, by number of labels, that each frame keeps.
 
-    Raises:
-        ImportError: neither k2 nor fast_rnnt is there for this device.
-
     Source: Kuang et al. 2022, Sections 3.1 and 3.2.
     """
-    package, boundary = _package(encoder.device), _boundary(encoder_lengths, target_lengths)
+    package, boundary = package_for(encoder.device), _boundary(encoder_lengths, target_lengths)
     with autocast(encoder.device.type, enabled=False):
         losses, (px_grad, py_grad) = package.rnnt_loss_smoothed(
             lm=_at_least_float32(predictor),
@@ -217,7 +215,7 @@ def simple_losses(
 
 def within_ranges(encoder: Tensor, predictor: Tensor, ranges: Tensor) -> tuple[Tensor, Tensor]:
     """(N, T, J), (N, U + 1, J) -> each as (N, T, R, J): what the kept prefixes of a frame join."""
-    frames, prefixes = _package(encoder.device).do_rnnt_pruning(encoder, predictor, ranges)
+    frames, prefixes = package_for(encoder.device).do_rnnt_pruning(encoder, predictor, ranges)
     return frames, prefixes
 
 
@@ -233,7 +231,7 @@ def pruned_losses(
     The other arguments are those of `simple_losses`.
     """
     with autocast(logits.device.type, enabled=False):
-        losses: Tensor = _package(logits.device).rnnt_loss_pruned(
+        losses: Tensor = package_for(logits.device).rnnt_loss_pruned(
             logits=_at_least_float32(logits),
             symbols=targets.long(),
             ranges=ranges,
@@ -244,12 +242,23 @@ def pruned_losses(
     return losses
 
 
-def _package(device: torch.device) -> ModuleType:
-    """k2 or fast_rnnt, for what our own recursion has not."""
+def package_for(device: torch.device) -> ModuleType:
+    """k2 or fast_rnnt, for the pruned loss.
+
+    Raises:
+        ImportError: neither can be used on this device.
+    """
     found = _backend(device)
     if found is lattice_torch:
-        raise ImportError(f"The pruned loss needs k2 or fast_rnnt on {device.type}. {why()}")
+        raise ImportError(f"The pruned loss needs k2 or fast_rnnt for {device.type}. {why()}")
     return found
+
+
+def _boundary(encoder_lengths: Tensor, target_lengths: Tensor) -> Tensor:
+    """(B, 4): first and last prefix and frame; without labels, both prefixes are 1."""
+    empty = target_lengths.eq(0).to(target_lengths.dtype)
+    begin = torch.zeros_like(encoder_lengths)
+    return torch.stack([empty, begin, target_lengths + empty, encoder_lengths], 1).long()
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:
@@ -284,10 +293,6 @@ def _prepare(
     px = label_log_probs.transpose(1, 2).double().masked_fill(~has_label, -torch.inf)
     # No label after the last blank: one more frame of log zero.
     px = torch.nn.functional.pad(px, (0, 1), value=-torch.inf)
-    return px.contiguous(), py.contiguous(), _boundary(encoder_lengths, target_lengths)
-
-
-def _boundary(encoder_lengths: Tensor, target_lengths: Tensor) -> Tensor:
-    """(B, 4): first label, first frame, labels, frames."""
     zero = torch.zeros_like(target_lengths)
-    return torch.stack([zero, zero, target_lengths, encoder_lengths], 1).long()
+    boundary = torch.stack([zero, zero, target_lengths, encoder_lengths], 1).long()
+    return px.contiguous(), py.contiguous(), boundary

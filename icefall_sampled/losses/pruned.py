@@ -93,7 +93,7 @@ def pruned_transducer_loss(
     num_labels = max(targets.shape[1], 1)
     num_frames = max(encoder_joiner.shape[1], num_labels)
     frames = functools.partial(_filled, lengths=encoder_lengths, size=num_frames)
-    prefixes = functools.partial(_filled, lengths=target_lengths.add(1), size=num_labels + 1)
+    prefixes = functools.partial(_prefixes, lengths=target_lengths, size=num_labels + 1)
     sizes = _filled(targets, target_lengths, num_labels), encoder_lengths, target_lengths
     densest = int((target_lengths / encoder_lengths).ceil().max())
     simple, ranges = lattice.simple_losses(
@@ -118,6 +118,13 @@ def _filled(rows: Tensor, lengths: Tensor, size: int) -> Tensor:
     if more == 0:
         return rows
     return torch.nn.functional.pad(rows, (0, more) if rows.dim() == 2 else (0, 0, 0, more))
+
+
+def _prefixes(rows: Tensor, lengths: Tensor, size: int) -> Tensor:
+    """(N, U + 1, W) -> (N, size, W), filled up; without labels, from prefix 0 moved to prefix 1."""
+    rows = _filled(rows, lengths.add(1), size)
+    empty = lengths.eq(0)
+    return torch.where(empty[:, None, None], rows.roll(1, dims=1), rows) if empty.any() else rows
 
 
 def _join(hidden: Tensor, weight: Tensor, bias: Tensor, activation: str) -> Tensor:

@@ -11,8 +11,8 @@ What the lattice keeps from forward to backward, besides its inputs:
     stored logits   activations (N, T, U + 1, J) and log-probabilities (N, T, U + 1, K), float32
     fused           for each of the N T (U + 1) nodes a float64 normalizer and two float32
                     posteriors, 16 bytes, whatever K is; chunks of `chunk_mib()` come and go
-    pruned          activations (N, T, R, J) and logits (N, T, R, V), float32; in backward for a
-                    while a gradient (N, T, U + 1, J) of what k2 gathers the ranges from
+    pruned          activations (N, T, R, J) and logits (N, T, R, V), float32; with k2 1.23
+                    in backward for a while a gradient (N, T, U + 1, J) of what it gathers from
 
 N utterances, T encoder frames, U labels, D width, J joiner width, V classes, K of them sampled.
 """

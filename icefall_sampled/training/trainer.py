@@ -23,6 +23,7 @@ from tqdm import tqdm
 from icefall_sampled.config import Config
 from icefall_sampled.data import Batch, read_cuts, usable_cuts
 from icefall_sampled.loading import epoch_batches
+from icefall_sampled.losses import lattice
 from icefall_sampled.modeling import Losses, Transducer
 from icefall_sampled.modeling.pruned import warmth
 from icefall_sampled.rejects import Rejects
@@ -54,6 +55,7 @@ def train(
 
     Raises:
         ValueError: for a config, data or checkpoint that cannot be used (before any training).
+        ImportError: for the pruned loss without k2 and fast_rnnt (likewise).
         TooManyRejects: where too much of the corpus cannot be used.
         TrainingDiverged: where gradients stay infinite.
         KeyboardInterrupt: after a checkpoint was written, where a signal asked to stop.
@@ -65,6 +67,8 @@ def train(
     torch.set_flush_denormal(True)  # posteriors of bad alignments slow a CPU down tenfold
     with world() as here:
         _check_precision(config, here.device)
+        if config.loss.kind == "pruned":
+            lattice.package_for(here.device)
         tokens = load_tokens(config.data.lang_dir)
         subsampling = config.encoder.subsampling
         cuts, rejects = usable_cuts(

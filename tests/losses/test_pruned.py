@@ -211,5 +211,5 @@ def test_bad_arguments_are_named(name: str, changes: dict[str, Any]) -> None:
 
 def test_without_a_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lattice, "_module", lattice_torch)
-    with pytest.raises(ImportError, match=r"^The pruned loss needs k2 or fast_rnnt on cpu\. "):
+    with pytest.raises(ImportError, match=r"^The pruned loss needs k2 or fast_rnnt for cpu\. "):
         losses(GOOD, simple_inputs(GOOD))

@@ -15,6 +15,7 @@ from icefall_sampled.config import Config, PrunedLossConfig
 from icefall_sampled.decoding.program import DecodeConfig, decode
 from icefall_sampled.decoding.search import SearchConfig, search
 from icefall_sampled.export import load_folder, save_folder
+from icefall_sampled.losses import lattice, lattice_torch
 from icefall_sampled.model_files import load_averaged
 from icefall_sampled.training import train
 from tests.support.compare import differences
@@ -69,6 +70,15 @@ def test_a_run_does_not_go_on_with_another_loss(trained: Config) -> None:
     config = changed(trained, loss={"kind": "transducer"})
     with pytest.raises(CheckpointError, match=r"with loss\.kind pruned, .* asks for transducer; "):
         train(config)
+
+
+def test_without_a_package_no_step_is_trained(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lattice, "_module", lattice_torch)
+    with pytest.raises(ImportError, match=r"^The pruned loss needs k2 or fast_rnnt for "):
+        train(variant(corpus, tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_it_is_decoded_like_any_other(trained: Config, corpus: Path) -> None:
