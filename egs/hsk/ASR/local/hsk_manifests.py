@@ -106,6 +106,8 @@ def main(
         max_rejected_percent: stop where more than this share cannot be used.
     """
     paths = recordings_in(folder.resolve())
+    if not paths:
+        raise ValueError(f"{folder} holds no MP3 files: run stage 0 first")
     rejects = Rejects(len(paths), max_rejected_percent)
     recordings, supervisions = [], []
     for path in tqdm(paths, desc="decoding", unit="word", disable=None):

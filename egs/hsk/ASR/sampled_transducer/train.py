@@ -9,7 +9,7 @@ third of the training to leave its plateau; the transducer joins it then.
     train.py example_ctc --exp-dir exp/example_ctc
 
 is the paper's method (negatives for each utterance from its own joint CTC posterior), and the
-variant of the table that run.sh prints. A variant is named by its softmax, then by the auxiliary
+variant that run.sh trains. A variant is named by its softmax, then by the auxiliary
 losses that it has besides joint CTC: `full` is the baseline, `full_scctc` the baseline with
 self-conditioned CTC, `full_noaux` the transducer alone. A number behind the name is K, classes in
 the softmax, where it is not 100. `characters_` in front of a name is the same in characters, with
