@@ -14,14 +14,16 @@ from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config, PrunedLossConfig
 from icefall_sampled.decoding.program import DecodeConfig, decode
 from icefall_sampled.decoding.search import SearchConfig, search
-from icefall_sampled.export import load_folder, save_folder
+from icefall_sampled.export import load_folder, open_model, save_folder
 from icefall_sampled.losses import lattice, lattice_torch
 from icefall_sampled.model_files import load_averaged
 from icefall_sampled.training import train
+from icefall_sampled.transcribe import TranscribeConfig, find_sources, transcribe
 from tests.support.compare import differences
 from tests.support.curves import curves_of
 from tests.support.stopping import stopping_after
 from tests.support.tiny import PRUNED, changed, ragged_batch, tiny_config
+from tests.transcribe.sounds import noise, write
 
 
 def variant(corpus: Path, exp_dir: Path) -> Config:
@@ -104,3 +106,20 @@ def test_it_is_exported_without_the_simple_projections(
             encoded = one.encode(features, lengths)
             found.append(search(one, encoded, SearchConfig(method="time_sync_beam")))
     assert found[0] == found[1] == found[2]
+
+
+def test_it_transcribes_from_its_run_and_from_its_export(
+    trained: Config, corpus: Path, tmp_path: Path
+) -> None:
+    save_folder(
+        tmp_path / "out", load_averaged(trained.exp_dir, avg=2)[0], lang_dir=corpus / "lang"
+    )
+    write(tmp_path / "sound.wav", noise(1.5, seed=0))
+    texts = []
+    for path in (trained.exp_dir, tmp_path / "out"):
+        model, tokens = open_model(path, avg=2)
+        sources = find_sources([str(tmp_path / "sound.wav")])
+        (transcript,) = transcribe(model, tokens, sources, TranscribeConfig(model=path, avg=2))
+        assert transcript.seconds == pytest.approx(1.5, abs=0.01)
+        texts.append(transcript.text)
+    assert texts[0] == texts[1]
