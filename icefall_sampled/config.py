@@ -179,7 +179,8 @@ class LossConfig:
     kind: Literal["transducer", "pruned"] = "transducer"
     """By the softmax that `sampling` says, over the whole lattice; or k2's pruned loss."""
     pruned: PrunedLossConfig = field(default_factory=PrunedLossConfig)
-    """Of the pruned loss; for this one, the three fields below mean nothing."""
+    """Of the pruned loss, for which `implementation`, `min_occupancy` and `draft_negatives` have no
+    meaning."""
     implementation: Literal["auto", "fused", "naive"] = "auto"
     """See `icefall_sampled.losses.transducer_loss`."""
     min_occupancy: float = 1e-5
