@@ -210,12 +210,12 @@ def _origins(results: Results) -> list[str]:
     for runs in results.values():
         for run in runs:
             by = run.trained
-            where = f"commit {by.commit}, torch {by.torch}, {by.lattice}, {by.machine}"
+            where = f"Commit {by.commit}, torch {by.torch}, {by.lattice}, {by.machine}."
             trained.setdefault(where, []).append(run)
             for where in run.decoded:
                 decoded.setdefault(where, []).append(run)
-    lines = [f"- Trained by {where}: {_names(runs)}." for where, runs in trained.items()]
-    lines += [f"- Decoded by {where} {_names(runs)}." for where, runs in decoded.items()]
+    lines = [f"- {_names(runs)} trained by: {where}" for where, runs in trained.items()]
+    lines += [f"- {_names(runs)} decoded by: {where}" for where, runs in decoded.items()]
     return ["\n".join(lines) or "Nothing has been run yet."]
 
 
