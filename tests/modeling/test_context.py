@@ -22,7 +22,7 @@ from icefall_sampled.modeling.context import (
 )
 from icefall_sampled.modeling.subsampling import STAGES
 from tests.support.streaming import causal_config
-from tests.support.tiny import changed, ragged_batch, tiny_config, tiny_model
+from tests.support.tiny import changed, plain, ragged_batch, tiny_config, tiny_model
 
 CPU = torch.device("cpu")
 
@@ -141,7 +141,7 @@ def test_padded_rows_stay_finite_where_a_window_is_all_padding() -> None:
 # Of the tiny model, before its encoder could be causal.
 NAMES_OF_WEIGHTS = "a2e7e777aa8b"
 OUTPUTS = [-0.62295001745224, -0.6108343601226807, -0.05178215354681015, 0.3253292739391327]
-TRAINING_LOSS = 29.452123641967773
+TRAINING_LOSS = 33.53093338012695
 
 
 def test_a_model_that_is_not_causal_is_what_it_was() -> None:
@@ -152,8 +152,9 @@ def test_a_model_that_is_not_causal_is_what_it_was() -> None:
     features, lengths, targets, target_lengths = ragged_batch([67, 40, 31], [4, 3, 1])
     out = model.encode(features, lengths).out
     torch.testing.assert_close(out[0, 0, :4], torch.tensor(OUTPUTS), rtol=1e-5, atol=1e-6)
-    torch.manual_seed(2)
-    loss = model.train()(features, lengths, targets, target_lengths).total
+    # Without dropout and sampling, whose draws differ from processor to processor.
+    settled = tiny_model(plain(tiny_config()))
+    loss = settled.train()(features, lengths, targets, target_lengths).total
     assert float(loss.detach()) == pytest.approx(TRAINING_LOSS, rel=1e-5)
 
 
