@@ -72,7 +72,8 @@ done
 # shellcheck disable=SC2086 # words are what sets holds
 mapfile -t announcements < <(raw $sets)
 key="$languages $hours $eval_minutes $seed $(fingerprint \
-  local/grammar.json local/asterisk_{grammar,announcements}.py "${prompts[@]}")"
+  local/grammar.json local/asterisk_{grammar,announcements}.py "$root/local/composing.py" \
+  "${prompts[@]}")"
 run_stage 2 announcements "$key" "${announcements[@]}" -- compose
 
 features_stage

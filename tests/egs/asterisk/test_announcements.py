@@ -1,4 +1,4 @@
-"""Numbers, the grammar, the deck, and the promises of the four sets."""
+"""Numbers, the grammar, and the promises of the four sets."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from asterisk_announcements import MAX_SECONDS, Composer, Deck, Prompts, compose_language, text_of
-from asterisk_check_sets import check_sets, recordings_of
+from asterisk_announcements import Announcer, Prompts, compose_language
+from asterisk_check_sets import check_sets
 from asterisk_download import read_checksums
 from asterisk_grammar import Grammar, load_rules, number_prompts
 from asterisk_texts import LANGUAGES
 from lhotse.cut import Cut
+
+from local.composing import MAX_SECONDS, recordings_of, text_of
 
 CHECKSUMS = Path(__file__).resolve().parents[3] / "egs/asterisk/ASR/local/checksums"
 MakePrompts = Callable[[str], Prompts]
@@ -76,13 +78,6 @@ def test_held_out_prompts_are_never_said(language: str, make_prompts: MakePrompt
     assert set(drawn) <= heard
 
 
-def test_deck_deals_every_card_before_any_again() -> None:
-    deck = Deck({c: 1.0 for c in "abcdefg"}, random.Random(0))
-    for _ in range(3):
-        assert sorted(deck.draw(1.0) or "" for _ in range(7)) == list("abcdefg")
-    assert deck.draw(0.5) is None
-
-
 def compose(prompts: Prompts, seed: int = 1) -> dict[str, list[Cut]]:
     return compose_language(prompts, train_seconds=3600, eval_seconds=300, seed=seed)
 
@@ -111,7 +106,7 @@ def test_sets_keep_their_promises(language: str, make_prompts: MakePrompts) -> N
 
 def test_training_hears_every_recording_often(make_prompts: MakePrompts) -> None:
     prompts = make_prompts("en")
-    composed = Composer(prompts, seed=1).compose("train", seconds=3 * 3600)
+    composed = Announcer(prompts, seed=1).compose("train", seconds=3 * 3600)
     uses = Counter(path for cut in composed for path in recordings_of(cut))
     assert len(uses) == len(prompts.heard)
     assert min(uses.values()) >= 3
@@ -133,7 +128,7 @@ def test_broken_promises_are_found(make_prompts: MakePrompts) -> None:
 def test_text_and_timing_of_an_announcement(make_prompts: MakePrompts) -> None:
     prompts = make_prompts("en")
     by_source = {next(iter(recordings_of(cut))): cut for cut in prompts.heard.values()}
-    for cut in Composer(prompts, seed=3).compose("train", seconds=200):
+    for cut in Announcer(prompts, seed=3).compose("train", seconds=200):
         spoken = [track for track in cut.tracks if hasattr(track.cut, "recording")]
         parts = [by_source[track.cut.recording.sources[0].source] for track in spoken]
         assert text_of(cut) == " ".join(text_of(part) for part in parts)
@@ -147,6 +142,6 @@ def test_too_little_to_say_is_an_error(make_prompts: MakePrompts) -> None:
     prompts = make_prompts("en")
     few = {p: prompts.heard[p] for p in sorted(prompts.heard)[:1]}
     with pytest.raises(ValueError, match="nothing new is left"):
-        composer = Composer(Prompts(language="en", heard=few, held_out={}), seed=1)
-        composer.compose("train", seconds=600)
-        composer.compose("dev", seconds=600)
+        announcer = Announcer(Prompts(language="en", heard=few, held_out={}), seed=1)
+        announcer.compose("train", seconds=600)
+        announcer.compose("dev", seconds=600)

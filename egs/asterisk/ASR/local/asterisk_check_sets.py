@@ -14,24 +14,14 @@ import logging
 from pathlib import Path
 
 from lhotse import CutSet
-from lhotse.cut import Cut, MixedCut, PaddingCut
+from lhotse.cut import Cut
 
 from icefall_sampled.script import run_script
+from local.composing import recordings_of
 
 SETS = ("train", "dev", "test-announce", "test-unseen")
 
 logger = logging.getLogger(__name__)
-
-
-def recordings_of(cut: Cut) -> set[str]:
-    """The audio files that are heard in a cut."""
-    tracks = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
-    return {
-        source.source
-        for track in tracks
-        if not isinstance(track, PaddingCut)
-        for source in track.recording.sources
-    }
 
 
 def sentences_of(cuts: list[Cut]) -> set[tuple[str, str]]:
