@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from icefall_sampled import cli
-from icefall_sampled.config import Config, CtcConfig, LossConfig, SamplingConfig
+from icefall_sampled.config import (
+    Config,
+    CtcConfig,
+    LossConfig,
+    PrunedLossConfig,
+    SamplingConfig,
+)
 from icefall_sampled.decoding.program import DecodeConfig, decode
 from icefall_sampled.training import train
 
@@ -74,8 +80,14 @@ def crossed(
 
 
 def with_pruned_loss(full: Config) -> Config:
-    """A variant of the full softmax, but for its loss: k2's pruned one, by icefall's settings."""
-    return replace(full, loss=replace(full.loss, kind="pruned"))
+    """A variant of the full softmax, but for its loss: k2's pruned one, by icefall's settings.
+
+    Except in a short training: there the warm-up is a tenth of the steps with a transducer.
+    """
+    steps = full.training.max_steps - full.loss.ctc_only_steps
+    pruned = PrunedLossConfig()
+    pruned = replace(pruned, warmup_steps=min(pruned.warmup_steps, steps // 10))
+    return replace(full, loss=replace(full.loss, kind="pruned", pruned=pruned))
 
 
 def in_folders(variants: dict[str, Config], folder: Path) -> dict[str, Config]:
