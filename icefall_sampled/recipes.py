@@ -113,6 +113,7 @@ def run_decoding(
     *,
     corpus: str,
     sets: tuple[str, ...],
+    optional_sets: tuple[str, ...] = (),
     description: str | None,
 ) -> NoReturn:
     """The program `decode.py --field value …`: one line for each set of the recipe.
@@ -121,13 +122,17 @@ def run_decoding(
         default: the recipe's own defaults.
         corpus: what the names of its manifests begin with.
         sets: its test sets.
+        optional_sets: those that prepare.sh makes only when told to.
         description: the recipe's docstring.
     """
 
     def main() -> None:
         config = cli.parse(default, description=description or "")
         manifests = {
-            name: config.data_dir / f"fbank/{corpus}_cuts_{name}.jsonl.gz" for name in sets
+            name: path
+            for name in (*sets, *optional_sets)
+            if (path := config.data_dir / f"fbank/{corpus}_cuts_{name}.jsonl.gz").is_file()
+            or name not in optional_sets
         }
         for name, score in decode(config, manifests).items():
             print(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from lhotse import CutSet
+from lhotse.cut import MixedCut
 
 from icefall_sampled.data import is_speed_perturbed
 from icefall_sampled.results import percent, scores_of
@@ -81,12 +82,24 @@ def test_all_stages(prepared: Path, corpus: Path) -> None:
     assert len(again) == 11
 
 
-def test_characters_are_other_texts(corpus: Path, tmp_path: Path) -> None:
-    done = bash("hsk", "prepare.sh", *flags(tmp_path, corpus, "characters"), "--stop-stage", "2")
+def test_lists_in_characters(corpus: Path, tmp_path: Path) -> None:
+    options = [*flags(tmp_path, corpus, "characters"), "--compose-hours", "0.05"]
+    done = bash("hsk", "prepare.sh", *options, "--stop-stage", "2")
     assert done.returncode == 0, done.stderr
-    for name in SETS:
-        for cut in CutSet.from_file(tmp_path / f"data/manifests/hsk_cuts_raw_{name}.jsonl.gz"):
-            assert cut.supervisions[0].text == cut.supervisions[0].custom["word"]
+    sets = {
+        name: list(CutSet.from_file(tmp_path / f"data/manifests/hsk_cuts_raw_{name}.jsonl.gz"))
+        for name in (*SETS, "test-lists")
+    }
+    words = [cut for name in SETS for cut in sets[name] if not isinstance(cut, MixedCut)]
+    assert {cut.supervisions[0].text for cut in words} == {*hsk.words(100)}
+    for name in ("train", "test-lists"):
+        lists = [cut for cut in sets[name] if isinstance(cut, MixedCut)]
+        assert all(2 <= len(cut.supervisions[0].text.split()) <= 8 for cut in lists)
+        seconds = {"train": 180, "test-lists": 720}[name]
+        assert seconds <= sum(cut.duration for cut in lists) < seconds + 12
+    check = recipe("hsk") / "local/hsk_check_sets.py"
+    done = run(check, "--data-dir", tmp_path / "data", "--units", "characters", "--lists")
+    assert done.returncode == 0, done.stderr
 
 
 def test_trained_and_decoded(prepared: Path) -> None:

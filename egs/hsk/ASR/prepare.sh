@@ -10,7 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 corpus=hsk
 sets="train dev test-unseen"
-archive='' corpus_dir='' checksums=local/corpus.json units=syllables subsampling=6 data_dir=''
+archive='' corpus_dir='' checksums=local/corpus.json units=syllables compose_hours=0
+subsampling=6 data_dir=''
 
 help_text="Usage: prepare.sh [OPTION VALUE]...
 
@@ -21,17 +22,24 @@ Stages: 0 download, 1 manifests, 2 sets, 3 features, 4 tokens, 5 validation and 
   --corpus-dir DIR           the folder with the MP3 files, where they are there already
   --checksums FILE           what the recordings must be (local/corpus.json)
   --units UNITS              syllables, with their tones, or characters (syllables)
-  --data-dir DIR             what is made here goes here (data; characters: data_characters)
+  --compose-hours H          lists of training words to train on besides, and test-lists (0, none)
+  --data-dir DIR             what is made here goes here (data; characters: data_characters;
+                             with lists: data_lists, data_characters_lists)
 $(common_help)"
-parse_corpus_options "archive corpus_dir checksums units" "$@"
+parse_corpus_options "archive corpus_dir checksums units compose_hours" "$@"
 [[ -z $archive || -z $corpus_dir ]] ||
   die "--archive and --corpus-dir are both given, it must be one of them at most"
-# Other units are other data: an experiment must find what it was trained on.
-case $units in
-  syllables) : "${data_dir:=data}" ;;
-  characters) : "${data_dir:=data_characters}" ;;
-  *) die "--units is '$units', it must be syllables or characters" ;;
-esac
+[[ $units == syllables || $units == characters ]] ||
+  die "--units is '$units', it must be syllables or characters"
+# Other texts and other sounds are other data: an experiment must find what it was trained on.
+usual=data
+[[ $units == syllables ]] || usual+=_characters
+lists=()
+if [[ $compose_hours != 0 ]]; then
+  need_positive compose_hours
+  usual+=_lists sets+=" test-lists" lists=(--lists)
+fi
+: "${data_dir:=$usual}"
 make_data_dir
 manifests=$data_dir/manifests
 
@@ -58,14 +66,28 @@ run_stage 1 manifests "$key" "${words[@]}" -- "$python" local/hsk_manifests.py \
 split=("$manifests"/hsk_supervisions_{train,dev,test-unseen}.jsonl.gz)
 run_stage 2 sets "$units $(fingerprint local/hsk_sets.py "${words[@]}")" "${split[@]}" -- \
   "$python" local/hsk_sets.py "$manifests" --units "$units"
-for set in $sets; do
-  spoken=$manifests/hsk_supervisions_$set.jsonl.gz
+# make_cuts SET CUTS : the cuts of the words of a set.
+make_cuts() {
+  local spoken=$manifests/hsk_supervisions_$1.jsonl.gz key
   key=$(fingerprint "$root/local/make_cuts.py" "${words[0]}" "$spoken")
-  run_stage 2 "cuts-$set" "$key" "$(raw "$set")" -- "$python" "$root/local/make_cuts.py" \
-    "$(raw "$set")" --recordings "${words[0]}" --supervisions "$spoken"
-done
+  run_stage 2 "cuts-$1" "$2 $key" "$2" -- "$python" "$root/local/make_cuts.py" "$2" \
+    --recordings "${words[0]}" --supervisions "$spoken"
+}
+make_cuts dev "$(raw dev)"
+make_cuts test-unseen "$(raw test-unseen)"
+if ((${#lists[@]})); then
+  single=$manifests/hsk_cuts_single_train.jsonl.gz
+  make_cuts train "$single"
+  key="$compose_hours $(fingerprint local/hsk_lists.py "$root/local/composing.py" "$single")"
+  mapfile -t composed < <(raw train test-lists)
+  run_stage 2 lists "$key" "${composed[@]}" -- \
+    "$python" local/hsk_lists.py "$single" "$manifests" --hours "$compose_hours"
+else
+  make_cuts train "$(raw train)"
+fi
 
 features_stage
 if [[ $units == syllables ]]; then words_stage; else characters_stage; fi
-own_check=("$python" local/hsk_check_sets.py --data-dir "$data_dir" --units "$units")
+own_check=("$python" local/hsk_check_sets.py --data-dir "$data_dir" --units "$units"
+  "${lists[@]}")
 validation_stage

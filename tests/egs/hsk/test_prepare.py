@@ -17,6 +17,7 @@ from tests.support.recipes import ROOT, load
     [
         (["--units", "words"], "--units is 'words', it must be syllables or characters"),
         (["--archive", "a", "--corpus-dir", "b"], "--archive and --corpus-dir are both given"),
+        (["--compose-hours", "-1"], "--compose-hours is '-1'"),
         (["--corpus", "b"], "unknown option --corpus"),
         (["--corpus-dir", "/nowhere"], "/nowhere holds 0 MP3 files, it must hold 8596"),
         (["--archive", "/nowhere"], "--archive is /nowhere, it cannot be read"),
@@ -45,5 +46,5 @@ def test_validation_knows_the_encoder_frame_rate_of_the_recipe() -> None:
 
 def test_what_is_made_is_never_committed() -> None:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
-    for folder in ("data", "data_characters", "download", "exp"):
+    for folder in ("data", "data_characters_lists", "download", "exp"):
         assert any(fnmatch(f"egs/hsk/ASR/{folder}/", pattern) for pattern in ignored)

@@ -6,11 +6,15 @@ import random
 from collections import Counter
 
 import pytest
-from hsk_check_sets import check_sets
+from hsk_check_sets import check_lists, check_sets
 from hsk_manifests import Units, syllables_of
 from hsk_sets import PERCENT, set_of, split
-from lhotse import SupervisionSegment
+from lhotse import AudioSource, SupervisionSegment
+from lhotse.cut import MonoCut
+from lhotse.testing.dummies import dummy_cut, dummy_recording, dummy_supervision
+from lhotse.utils import fastcopy
 
+from local.composing import join
 from tests.replicas import hsk
 
 
@@ -128,3 +132,25 @@ def test_a_broken_promise_is_named() -> None:
     ):
         with pytest.raises(ValueError, match=sentence):
             check_sets({**good, "dev": [intruder]}, "syllables")
+
+
+def spoken(number: int, text: str) -> MonoCut:
+    recording = fastcopy(
+        dummy_recording(number), sources=[AudioSource(type="file", channels=[0], source=text)]
+    )
+    supervision = dummy_supervision(number, text=text)
+    return dummy_cut(number, recording=recording, supervisions=[supervision]).drop_features()
+
+
+def test_a_broken_promise_of_lists_is_named() -> None:
+    one, two, other = spoken(1, "yi1"), spoken(2, "er4"), spoken(3, "san1")
+    lists = [join(parts, name="x", rng=random.Random(0)) for parts in ([one, two], [two, one])]
+    check_lists([one, two], lists[:1], lists[1:])
+    check_lists([one, two], [], [])
+    with pytest.raises(ValueError, match="^train and test-lists share 1 lists, e.g. yi1 er4$"):
+        check_lists([one, two], lists, lists[:1])
+    strange = join([one, other], name="x", rng=random.Random(0))
+    with pytest.raises(ValueError, match="^test-lists has lists of other words"):
+        check_lists([one, two], lists, [strange])
+    with pytest.raises(ValueError, match="^train has lists of other words"):
+        check_lists([one, two], [strange], [])

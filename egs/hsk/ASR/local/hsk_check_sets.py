@@ -1,7 +1,8 @@
 """Stage 5: check that the sets keep their promises.
 
 - no recording and no sequence of syllables is in two of train, dev and test-unseen;
-- every unit of dev and test-unseen stands in at least three words of training.
+- every unit of dev and test-unseen stands in at least three words of training;
+- lists, where there are some, are of words of training, and test-lists has none that training has.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from pathlib import Path
 from hsk_manifests import Units
 from hsk_sets import MIN_TRAINING_WORDS, count_words, units_of
 from lhotse import CutSet, SupervisionSegment
+from lhotse.cut import Cut, MixedCut
 
 from icefall_sampled.script import run_script
+from local.composing import recordings_of, text_of
 
 SETS = ("train", "dev", "test-unseen")
 
@@ -49,18 +52,42 @@ def check_sets(sets: dict[str, list[SupervisionSegment]], units: Units) -> None:
             )
 
 
-def main(*, data_dir: Path = Path("data"), units: Units = "syllables") -> None:
+def check_lists(words: list[Cut], train: list[Cut], test: list[Cut]) -> None:
+    """Check the promises of the lists.
+
+    Args:
+        words: the single words of training.
+        train: its lists.
+        test: those of test-lists.
+
+    Raises:
+        ValueError: that says which is broken, with an example.
+    """
+    heard = set().union(*map(recordings_of, words))
+    for name, lists in (("train", train), ("test-lists", test)):
+        if unknown := set().union(*map(recordings_of, lists)) - heard:
+            raise ValueError(f"{name} has lists of other words, e.g. {min(unknown)}")
+    if both := {*map(text_of, train)} & {*map(text_of, test)}:
+        raise ValueError(f"train and test-lists share {len(both)} lists, e.g. {min(both)}")
+
+
+def main(*, data_dir: Path = Path("data"), units: Units = "syllables", lists: bool = False) -> None:
     """Check that the sets keep their promises.
 
     Args:
         data_dir: where stage 2 wrote its manifests.
         units: what the texts are made of.
+        lists: there are lists of words, too.
     """
-    sets = {}
-    for name in SETS:
-        cuts = CutSet.from_file(data_dir / "manifests" / f"hsk_cuts_raw_{name}.jsonl.gz")
-        sets[name] = [cut.supervisions[0] for cut in cuts]
-    check_sets(sets, units)
+
+    def read(name: str) -> list[Cut]:
+        return list(CutSet.from_file(data_dir / "manifests" / f"hsk_cuts_raw_{name}.jsonl.gz"))
+
+    cuts = {name: read(name) for name in SETS}
+    composed = [cut for cut in cuts["train"] if isinstance(cut, MixedCut)]
+    cuts["train"] = [cut for cut in cuts["train"] if not isinstance(cut, MixedCut)]
+    check_sets({name: [cut.supervisions[0] for cut in cuts[name]] for name in SETS}, units)
+    check_lists(cuts["train"], composed, read("test-lists") if lists else [])
     logger.info("the sets share no word, and training knows the %s of all", units)
 
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Decode dev and the words that training never heard.
+"""Decode dev and the words that training never heard, and test-lists where it was prepared.
 
     decode.py --exp-dir exp/example_ctc
     decode.py --exp-dir exp/example_ctc --ctc-top-k 100 --sets test-unseen
     decode.py --exp-dir exp/example_ctc --method time_sync_beam --beam 10 --nbest 5
     decode.py --exp-dir exp/characters_full --data-dir data_characters
 
-The words of the transcripts are syllables: the word error rate counts these, and the sentence
-error rate the words. The model is read from the checkpoints alone.
+What stands between spaces is a syllable, so the word error rate is that of syllables; how many
+words are wrong is in the table that run_table.sh writes. The model is read from the checkpoints
+alone.
 """
 
 from __future__ import annotations
@@ -24,5 +25,6 @@ if __name__ == "__main__":
         SmallDecodeConfig(exp_dir=RECIPE / "exp/example_ctc", data_dir=RECIPE / "data"),
         corpus="hsk",
         sets=("dev", "test-unseen"),
+        optional_sets=("test-lists",),
         description=__doc__,
     )
