@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -66,6 +68,20 @@ def test_interrupted_after_each_step(corpus: Path, tmp_path: Path) -> None:
     train(replace(config, exp_dir=tmp_path / "whole"))
     run_in_pieces(replace(config, exp_dir=tmp_path / "pieces"), [1] * 13)
     assert differences(last_state(tmp_path / "pieces"), last_state(tmp_path / "whole")) == []
+
+
+def test_processor_time_adds_up_over_the_pieces(corpus: Path, tmp_path: Path) -> None:
+    config = changed(tiny_config(corpus, tmp_path), training={"max_steps": 4})
+    seconds = [0.0]
+    for passes in (2, 1):
+        with pytest.raises(KeyboardInterrupt):
+            train(config, make_model=stopping_after(passes))
+        seconds.append(last_state(tmp_path)["processor_seconds"])  # type: ignore[arg-type]
+    train(config)
+    seconds.append(last_state(tmp_path)["processor_seconds"])  # type: ignore[arg-type]
+    assert all(later > earlier for earlier, later in pairwise(seconds))
+    # Of this process since the run began, and no more.
+    assert seconds[-1] < sum(os.times()[:4])
 
 
 def test_a_finished_run_stays_as_it_is(corpus: Path, tmp_path: Path) -> None:
