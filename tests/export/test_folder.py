@@ -18,6 +18,7 @@ from icefall_sampled.config import Config
 from icefall_sampled.export import ExportError, load_folder, open_model, save_folder
 from icefall_sampled.model_files import load_averaged
 from icefall_sampled.modeling import Transducer
+from icefall_sampled.tokens import BLANK_TOKEN, UNKNOWN_TOKEN
 from icefall_sampled.training import train
 from tests.support.corpus import LETTERS, write_corpus, write_tokens
 from tests.support.tiny import PRUNED, changed, ragged_batch, tiny_config, tiny_model
@@ -115,10 +116,21 @@ def test_a_table_of_another_size_is_not_exported(lang: Path, tmp_path: Path) -> 
 
 
 def test_an_export_replaces_another_one(exported: Path, lang: Path) -> None:
-    (exported / "bpe.model").write_text("of another model, whose tokens were pieces")
+    for name in ("bpe.model", "words.txt"):
+        (exported / name).write_text("of another model, whose tokens were pieces or words")
     other = tiny_model(seed=3)
     save_folder(exported, other, lang_dir=lang)
     assert all(map(torch.equal, log_probs(other), log_probs(load_folder(exported)[0])))
+
+
+def test_a_table_of_words_is_exported_and_loaded(tmp_path: Path) -> None:
+    (tmp_path / "lang").mkdir()
+    words = [BLANK_TOKEN, UNKNOWN_TOKEN, *(f"word{i}" for i in range(10))]
+    lines = [f"{word} {i}\n" for i, word in enumerate(words)]
+    (tmp_path / "lang/words.txt").write_text("".join(lines))
+    save_folder(tmp_path / "out", tiny_model(), lang_dir=tmp_path / "lang")
+    _, tokens = load_folder(tmp_path / "out")
+    assert tokens.decode(tokens.encode("word3 word1")) == "word3 word1"
 
 
 def edit(**fields: object) -> Callable[[Path], None]:
