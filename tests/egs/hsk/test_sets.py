@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 from hsk_check_sets import check_lists, check_sets
 from hsk_manifests import Units, syllables_of
-from hsk_sets import PERCENT, set_of, split
+from hsk_sets import PERCENT, heard_inside, set_of, split
 from lhotse import AudioSource, SupervisionSegment
 from lhotse.cut import MonoCut
 from lhotse.testing.dummies import dummy_cut, dummy_recording, dummy_supervision
@@ -107,6 +107,28 @@ def training_sequences(*syllables: str) -> list[str]:
     return [sequence for pair in zip(*found.values(), strict=False) for sequence in pair]
 
 
+def test_a_word_that_training_hears_in_a_longer_one_goes_there() -> None:
+    word_held = held_out("test-unseen")
+    syllables = word_held.custom["syllables"]
+    company = [
+        word(f"训{n}", syllables=s) for n, s in enumerate(training_sequences(*syllables.split()))
+    ]
+    longer, apart = training_sequences(syllables)[0], " xu1 ".join(syllables.split())
+    assert set_of(apart) == "train"
+    words = [word_held, *company[:6], word("隔", syllables=apart)]
+    assert texts(split(words, "syllables")["test-unseen"]) == texts([word_held])
+    words.append(word("长", syllables=longer))
+    assert texts(split(words, "syllables")["train"]) == texts(words)
+
+
+def test_what_is_heard_inside_longer_words() -> None:
+    held = {"a b c", "b c", "c d", "d", "e f"}
+    assert heard_inside(held, {"x a b c", "d e", "e f"}) == {"a b c", "b c"}
+    assert heard_inside(held, {"x a b", "c", "f e f"}) == {"e f"}
+    assert heard_inside({"b c", "a b c", "z a b c"}, {"z a b c d"}) == {"z a b c", "a b c", "b c"}
+    assert heard_inside({"b c"}, set()) == set()
+
+
 def test_homophones_of_a_word_with_a_rare_character_go_with_it_to_training() -> None:
     first = held_out("dev")
     syllables = first.custom["syllables"]
@@ -117,7 +139,7 @@ def test_homophones_of_a_word_with_a_rare_character_go_with_it_to_training() -> 
 
 
 def test_a_broken_promise_is_named() -> None:
-    train = [word(text) for text in hsk.words(30)]
+    train = [*map(word, hsk.words(30)), word("小天大", syllables="xiao3 tian1 da4")]
     good = {"train": train, "dev": [], "test-unseen": []}
     check_sets(good, "syllables")
     again = word("天人")
@@ -128,6 +150,10 @@ def test_a_broken_promise_is_named() -> None:
     for intruder, sentence in (
         (again, "train and dev share 1 recordings, e.g. cmn-天人"),
         (homophone, "train and dev share 1 sequences of syllables, e.g. tian1 ren2"),
+        (
+            word("人天", syllables="tian1 da4"),
+            "dev has 1 sequences of syllables that stand in longer",
+        ),
         (word("鬱天"), "dev has 1 syllables that stand in fewer than 3 words"),
     ):
         with pytest.raises(ValueError, match=sentence):

@@ -1,6 +1,7 @@
 """Stage 5: check that the sets keep their promises.
 
 - no recording and no sequence of syllables is in two of train, dev and test-unseen;
+- no sequence of two syllables or more of dev and test-unseen stands in a longer one of training;
 - every unit of dev and test-unseen stands in at least three words of training;
 - lists, where there are some, are of words of training, and test-lists has none that training has.
 """
@@ -12,7 +13,7 @@ import logging
 from pathlib import Path
 
 from hsk_manifests import Units
-from hsk_sets import MIN_TRAINING_WORDS, count_words, units_of
+from hsk_sets import MIN_TRAINING_WORDS, count_words, heard_inside, units_of
 from lhotse import CutSet, SupervisionSegment
 from lhotse.cut import Cut, MixedCut
 
@@ -38,7 +39,13 @@ def check_sets(sets: dict[str, list[SupervisionSegment]], units: Units) -> None:
             if both := {*map(found, sets[one])} & {*map(found, sets[other])}:
                 raise ValueError(f"{one} and {other} share {len(both)} {kind}, e.g. {min(both)}")
     known = count_words(sets["train"], units)
+    trained = {word.custom["syllables"] for word in sets["train"]}
     for name in SETS[1:]:
+        if inside := heard_inside({word.custom["syllables"] for word in sets[name]}, trained):
+            raise ValueError(
+                f"{name} has {len(inside)} sequences of syllables that stand in longer words of "
+                f"training, e.g. {min(inside)}"
+            )
         rare = {
             unit
             for word in sets[name]

@@ -5,8 +5,10 @@
 `dev` and `test-unseen` hold words of which training hears nothing, but whose units (syllables or
 characters) all stand in at least three words of training: what is asked is whether the units are
 found in new company. Homophones sound alike, so words of the same syllables are always in the same
-set. Which set is decided by a hash of the syllables: another word moves none, except that a word
-goes to training when one of its units has become too rare there.
+set. Which set is decided by a hash of the syllables: another word moves none, with two exceptions.
+A word goes to training where one of its units is too rare there, and where training has a longer
+word with its syllables in a row: 作物 is heard in 农作物. A word of one syllable may be a part of
+such words, as each syllable of the others is.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from lhotse import SupervisionSegment, SupervisionSet
 from icefall_sampled.script import run_script
 
 PERCENT = {"test-unseen": 5, "dev": 5}
-"""Of all sequences of syllables; those with a rare unit go to training after all."""
+"""Of all sequences of syllables; some go to training after all, see above."""
 MIN_TRAINING_WORDS = 3
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,28 @@ def count_words(words: list[SupervisionSegment], units: Units) -> Counter[str]:
     return Counter(unit for word in words for unit in {*units_of(word, units)})
 
 
+def inner_sequences(syllables: str) -> set[str]:
+    """The sequences of two syllables or more that a longer one holds: `a b c` has `a b`, `b c`."""
+    parts = syllables.split()
+    return {
+        " ".join(parts[start : start + length])
+        for length in range(2, len(parts))
+        for start in range(len(parts) - length + 1)
+    }
+
+
+def heard_inside(held_out: set[str], trained: set[str]) -> set[str]:
+    """Which sequences of syllables a longer one of training has in it, or of these themselves."""
+    heard: set[str] = set().union(*map(inner_sequences, trained))
+    found = set()
+    # The longest first: what goes to training itself may hold shorter ones.
+    for syllables in sorted(held_out, key=lambda s: len(s.split()), reverse=True):
+        if syllables in heard:
+            found.add(syllables)
+            heard |= inner_sequences(syllables)
+    return found
+
+
 def split(words: list[SupervisionSegment], units: Units) -> dict[str, list[SupervisionSegment]]:
     """The words of each set."""
     sets: dict[str, list[SupervisionSegment]] = {name: [] for name in ("train", *PERCENT)}
@@ -56,15 +80,18 @@ def split(words: list[SupervisionSegment], units: Units) -> dict[str, list[Super
         sets[set_of(word.custom["syllables"])].append(word)
     known = count_words(sets["train"], units)
     # Homophones go to training together: they share the syllables, but may differ in characters.
-    rare = {
+    moved = {
         word.custom["syllables"]
         for name in PERCENT
         for word in sets[name]
         if any(known[unit] < MIN_TRAINING_WORDS for unit in units_of(word, units))
     }
+    trained = moved | {word.custom["syllables"] for word in sets["train"]}
+    held_out = {word.custom["syllables"] for name in PERCENT for word in sets[name]} - moved
+    moved |= heard_inside(held_out, trained)
     for name in PERCENT:
-        sets["train"] += [word for word in sets[name] if word.custom["syllables"] in rare]
-        sets[name] = [word for word in sets[name] if word.custom["syllables"] not in rare]
+        sets["train"] += [word for word in sets[name] if word.custom["syllables"] in moved]
+        sets[name] = [word for word in sets[name] if word.custom["syllables"] not in moved]
     return sets
 
 
