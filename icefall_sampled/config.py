@@ -22,7 +22,7 @@ class DataConfig:
     dev_cuts: Path = Path("data/fbank/cuts_dev.jsonl.gz")
     """Cuts for validation during training."""
     lang_dir: Path = Path("data/lang_bpe_500")
-    """Folder with bpe.model, with words.txt for words, or with tokens.txt for characters."""
+    """Folder with bpe.model, with word_tokens.txt for words, or with tokens.txt for characters."""
     max_duration_seconds: float = 200.0
     """Seconds of speech in one batch at the most, padding included."""
     max_utterance_seconds: float = 20.0

@@ -127,10 +127,11 @@ class WordTokens(_ListedTokens):
 
 TOKEN_FILES: dict[str, Callable[[Path], TokenTable]] = {
     "bpe.model": BpeTokens,
-    "words.txt": WordTokens,
+    "word_tokens.txt": WordTokens,
     "tokens.txt": CharTokens,
 }
-"""The kind of table that each file holds. Of several in a folder the first counts."""
+"""The kind of table that each file holds. Of several in a folder the first counts. None is called
+words.txt: that is a lexicon in icefall, beside a tokens.txt."""
 
 
 def token_file(lang_dir: Path) -> Path:
@@ -143,7 +144,7 @@ def token_file(lang_dir: Path) -> Path:
         if (lang_dir / name).is_file():
             return lang_dir / name
     raise ValueError(
-        f"data.lang_dir is {lang_dir}, it must be a folder with bpe.model, words.txt or "
+        f"data.lang_dir is {lang_dir}, it must be a folder with bpe.model, word_tokens.txt or "
         "tokens.txt (prepare.sh makes it)"
     )
 

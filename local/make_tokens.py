@@ -3,10 +3,11 @@
     make_tokens.py CUTS LANG_DIR --units characters
     make_tokens.py CUTS LANG_DIR --units words
 
-LANG_DIR/tokens.txt, or words.txt where the units are words, then holds `token id` lines: `<blk>` 0,
-`<unk>` 1, then every unit by its code points. Words are what stands between spaces, which may be
-syllables or phones; characters are all but the spaces. What the training transcripts do not hold is
-no class: give the training cuts alone. Scoring counts a unit outside the table as an error.
+LANG_DIR/tokens.txt, or word_tokens.txt where the units are words, then holds `token id` lines:
+`<blk>` 0, `<unk>` 1, then every unit by its code points. Words are what stands between spaces,
+which may be syllables or phones; characters are all but the spaces. What the training transcripts
+do not hold is no class: give the training cuts alone. Scoring counts a unit outside the table as an
+error.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from icefall_sampled.script import run_script
 from icefall_sampled.tokens import BLANK_TOKEN, UNKNOWN_TOKEN
 
 Units = Literal["characters", "words"]
-FILES: dict[Units, str] = {"characters": "tokens.txt", "words": "words.txt"}
+FILES: dict[Units, str] = {"characters": "tokens.txt", "words": "word_tokens.txt"}
 
 logger = logging.getLogger(__name__)
 

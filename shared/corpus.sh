@@ -125,7 +125,7 @@ bpe_stage() {
 # characters_stage, words_stage : stage 4, a table of the characters in the training transcripts, or
 # of what stands there between spaces.
 characters_stage() { tokens_stage characters lang_char/tokens.txt; }
-words_stage() { tokens_stage words lang_word/words.txt; }
+words_stage() { tokens_stage words lang_word/word_tokens.txt; }
 
 # tokens_stage UNITS FILE : a table of such units.
 tokens_stage() {

@@ -50,8 +50,8 @@ def test_characters_round_trip(tmp_path: Path) -> None:
 
 
 def test_words_round_trip(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("<blk> 0\n<unk> 1\nming2 2\nzi4 3\n")
-    tokens = load_tokens(write_tokens(tmp_path, "ab"))  # words.txt comes before tokens.txt
+    (tmp_path / "word_tokens.txt").write_text("<blk> 0\n<unk> 1\nming2 2\nzi4 3\n")
+    tokens = load_tokens(write_tokens(tmp_path, "ab"))  # word_tokens.txt comes before tokens.txt
     assert isinstance(tokens, WordTokens)
     assert tokens.encode(" zi4  ming2 shu1\n") == [3, 2, tokens.unknown_id]
     assert tokens.decode([2, tokens.unknown_id]) == "ming2 ⁇"

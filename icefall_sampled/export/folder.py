@@ -2,7 +2,7 @@
 
     model.safetensors    the averaged weights
     config.json          the config, the number of classes, and what the other files must be
-    bpe.model            or words.txt or tokens.txt: see icefall_sampled.tokens.TOKEN_FILES
+    bpe.model            or word_tokens.txt or tokens.txt: see icefall_sampled.tokens.TOKEN_FILES
 
 Nothing in it is code, and loading it runs none.
 """

@@ -116,7 +116,7 @@ def test_a_table_of_another_size_is_not_exported(lang: Path, tmp_path: Path) -> 
 
 
 def test_an_export_replaces_another_one(exported: Path, lang: Path) -> None:
-    for name in ("bpe.model", "words.txt"):
+    for name in ("bpe.model", "word_tokens.txt"):
         (exported / name).write_text("of another model, whose tokens were pieces or words")
     other = tiny_model(seed=3)
     save_folder(exported, other, lang_dir=lang)
@@ -127,7 +127,7 @@ def test_a_table_of_words_is_exported_and_loaded(tmp_path: Path) -> None:
     (tmp_path / "lang").mkdir()
     words = [BLANK_TOKEN, UNKNOWN_TOKEN, *(f"word{i}" for i in range(10))]
     lines = [f"{word} {i}\n" for i, word in enumerate(words)]
-    (tmp_path / "lang/words.txt").write_text("".join(lines))
+    (tmp_path / "lang/word_tokens.txt").write_text("".join(lines))
     save_folder(tmp_path / "out", tiny_model(), lang_dir=tmp_path / "lang")
     _, tokens = load_folder(tmp_path / "out")
     assert tokens.decode(tokens.encode("word3 word1")) == "word3 word1"

@@ -223,7 +223,7 @@ def test_words_have_a_space_before_them_for_the_runtime(tmp_path: Path) -> None:
     words = [BLANK_TOKEN, UNKNOWN_TOKEN, "ming2", "zi4"]
     (tmp_path / "lang").mkdir()
     lines = [f"{word} {i}\n" for i, word in enumerate(words)]
-    (tmp_path / "lang/words.txt").write_text("".join(lines))
+    (tmp_path / "lang/word_tokens.txt").write_text("".join(lines))
     model = tiny_model(changed(tiny_config(), **STATELESS), vocab_size=4)
     save_onnx(tmp_path, model, GraphConfig(), lang_dir=tmp_path / "lang")
     written = (tmp_path / "tokens.txt").read_text().splitlines()

@@ -110,7 +110,7 @@ def test_reported_by_id_and_limited(
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no manifests"):
         validate.main(())
-    with pytest.raises(ValueError, match="words.txt or tokens.txt"):
+    with pytest.raises(ValueError, match="word_tokens.txt or tokens.txt"):
         validate.main((tmp_path / "gone",), lang_dir=tmp_path)
     with pytest.raises(ValueError, match=r"^CUTS is .*gone, it must"):
         validate.main((tmp_path / "gone",))
