@@ -1,7 +1,8 @@
 """From lhotse cuts, in a manifest or in Shar, to padded batches; loading.py says in which order.
 
-Utterances that cannot be used (unreadable, empty, unknown token, more labels than frames) are
-left out and reported by id; `Rejects` counts them and stops the run when they are too many.
+Utterances that cannot be used (unreadable, empty, more labels than frames and, in training, an
+unknown token) are left out and reported by id; `Rejects` counts them and stops the run when they
+are too many.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class Run:
         self.bad_steps = 0  # in a row, without a finite gradient
         self.widened = 0
         self.best = float("inf")
-        self.processor_seconds = 0.0  # of all processes, up to the latest checkpoint
+        self.processor_seconds = 0.0  # of all processes, when it was last counted
         self._counted_from = processor_seconds()
 
     def finish_step(self, gradient_norm: float) -> None:
@@ -60,7 +60,7 @@ class Run:
     def save(self, dev_loss: float | None) -> None:
         """Write a checkpoint; `dev_loss` (None: not measured) decides whether it is the best."""
         rng = self.world.gather(checkpoint.rng_state())
-        self._count_seconds()
+        self.count_seconds()
         is_best = dev_loss is not None and dev_loss < self.best
         if is_best:
             self.best = cast(float, dev_loss)
@@ -91,10 +91,12 @@ class Run:
             "rng": rng,
         }
 
-    def _count_seconds(self) -> None:
+    def count_seconds(self) -> float:
+        """Processor time of the run so far, over all processes and pieces."""
         now = processor_seconds()
         self.processor_seconds += self.world.sum(now - self._counted_from)[0]
         self._counted_from = now
+        return self.processor_seconds
 
     def resume(self) -> None:
         """Go on from the latest checkpoint in `exp_dir`, if there is one.

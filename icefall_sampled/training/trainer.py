@@ -110,7 +110,7 @@ def _loop(
                 meter = Meter()
             due = run.step % training.checkpoint_every_steps == 0
             if due or run.step == training.max_steps:
-                result = on_dev()
+                result = {**on_dev(), "processor_seconds": run.count_seconds()}
                 board.write("dev", result, run.step)
                 if run.world.is_main:
                     bar.write(f"step {run.step}: dev " + _words(result))
