@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """A difference and what chance leaves open, in percent."""
+    """A difference of two error rates and the ends of its interval, in percent."""
 
     estimate: float
     low: float
@@ -30,21 +30,37 @@ def error_rates(errors: Floats, reference: Floats) -> Floats:
 
 
 def difference(
-    errors: Floats, baseline: Floats, reference: Floats, *, resamples: int = RESAMPLES
+    errors: Floats,
+    baseline: Floats,
+    reference: Floats,
+    *,
+    paired_seeds: bool = False,
+    resamples: int = RESAMPLES,
 ) -> Interval:
-    """The mean error rate over seeds minus that of a baseline, with a 95 % percentile interval.
+    """The mean error rate over seeds minus that of a baseline, with a percentile interval.
 
     Utterances are resampled in common for both, because both were tested on the same ones. Seeds
-    are resampled for each by itself: that two models share a seed does not pair them. The random
-    numbers are the same in every call, so the same results give the same interval.
+    are resampled for each by itself: that two models share a seed does not pair them. Two decodings
+    of the same models are paired by them. The random numbers are the same in every call, so the
+    same results give the same interval.
 
-    A few seeds resampled spread less than seeds do: the variance that comes from S of them is
-    understated by the factor (S - 1) / S, and that from a single one is missing.
+    The level of 95 % is nominal. Intervals without zero, of 3,000 simulated pairs of rows without a
+    difference (400 utterances, each wrong with 40 %; seeds shift the logit of that by a normal
+    deviate with standard deviation s):
+
+        seeds        3          3          3          3          1          1
+        s            0         0.1        0.2        0.4         0         0.2
+                   0.5 %      2.3 %      7.2 %      14 %       4.6 %      37 %
+
+    Where seeds hardly differ it is too wide: seeds drawn again repeat a part of the noise that
+    utterances drawn again have brought in. Where they differ much it is too narrow: S seeds drawn
+    again have (S - 1) / S of their variance, and a single seed has none.
 
     Args:
         errors: (S, N) errors of each of N utterances, with each of S seeds.
         baseline: (R, N) the same of the baseline, with R seeds.
         reference: (N,) units in the reference of each utterance.
+        paired_seeds: whether both are of the same models, in the same order; R is S then.
         resamples: how often is drawn.
 
     Raises:
@@ -53,23 +69,37 @@ def difference(
     Source: Bisani and Ney, Bootstrap estimates for confidence intervals in ASR performance
         evaluation, ICASSP 2004.
     """
+    _check_shapes(errors, baseline, reference, paired_seeds=paired_seeds)
+    counts = _utterance_counts(len(reference), resamples)
+    units = counts @ reference
+    units[units == 0] = np.nan  # only utterances without a reference were drawn
+    random = np.random.default_rng(1)
+    if paired_seeds:
+        drawn = _mean_over_seeds(counts @ (errors - baseline).T, random)
+    else:
+        drawn = _mean_over_seeds(counts @ errors.T, random)
+        drawn = drawn - _mean_over_seeds(counts @ baseline.T, random)
+    edge = (100.0 - LEVEL_PERCENT) / 2
+    low, high = np.nanpercentile(100.0 * drawn / units, [edge, 100.0 - edge])
+    mean = error_rates(errors, reference).mean() - error_rates(baseline, reference).mean()
+    return Interval(estimate=float(mean), low=float(low), high=float(high))
+
+
+def _check_shapes(
+    errors: Floats, baseline: Floats, reference: Floats, *, paired_seeds: bool
+) -> None:
     if errors.shape[1:] != reference.shape or baseline.shape[1:] != reference.shape:
         raise ValueError(
             f"errors are {errors.shape} and baseline is {baseline.shape}, they must be (seeds, "
             f"utterances) with {reference.shape[0]} utterances as in the reference"
         )
+    if paired_seeds and len(errors) != len(baseline):
+        raise ValueError(
+            f"errors are of {len(errors)} seeds and baseline is of {len(baseline)}, they must be "
+            "of the same ones to be paired"
+        )
     if reference.sum() <= 0:
         raise ValueError("reference is empty, there must be a unit in it")
-    counts = _utterance_counts(len(reference), resamples)
-    units = counts @ reference
-    units[units == 0] = np.nan  # only utterances without a reference were drawn
-    random = np.random.default_rng(1)
-    mine = _mean_over_seeds(counts @ errors.T, random)
-    other = _mean_over_seeds(counts @ baseline.T, random)
-    edge = (100.0 - LEVEL_PERCENT) / 2
-    low, high = np.nanpercentile(100.0 * (mine - other) / units, [edge, 100.0 - edge])
-    mean = error_rates(errors, reference).mean() - error_rates(baseline, reference).mean()
-    return Interval(estimate=float(mean), low=float(low), high=float(high))
 
 
 @lru_cache(maxsize=4)

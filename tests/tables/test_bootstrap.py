@@ -69,6 +69,33 @@ def test_seeds_of_the_two_rows_are_not_paired() -> None:
     assert found.low < -10 < 10 < found.high
 
 
+def test_seeds_of_two_decodings_are_paired() -> None:
+    """However models differ by their seeds, one error more in each is one error more."""
+    errors = np.array([[1.0], [2.0], [4.0]]) * np.ones(30)
+    found = difference(errors + 1, errors, np.full(30, 10.0), paired_seeds=True)
+    assert np.allclose([found.estimate, found.low, found.high], 10.0)
+    with pytest.raises(ValueError, match="are of 3 seeds and baseline is of 2, they must be"):
+        difference(errors, errors[:2], np.full(30, 10.0), paired_seeds=True)
+
+
+def without_zero_percent(*, seeds: int, shift: float, trials: int = 300) -> float:
+    """Share of the intervals without zero where two rows do not differ, as `difference` has it."""
+    random, found = np.random.default_rng(0), 0
+    for _ in range(trials):
+        logits = np.log(0.4 / 0.6) + shift * random.standard_normal((2, seeds, 1))
+        errors, baseline = (random.random((2, seeds, 400)) < 1 / (1 + np.exp(-logits))) * 1.0
+        interval = difference(errors, baseline, np.ones(400), resamples=500)
+        found += interval.low > 0 or interval.high < 0
+    return 100 * found / trials
+
+
+@pytest.mark.parametrize(
+    ("seeds", "shift", "least", "most"), [(3, 0.0, 0, 3), (3, 0.4, 8, 22), (1, 0.2, 28, 48)]
+)
+def test_how_well_the_level_is_kept(seeds: int, shift: float, least: int, most: int) -> None:
+    assert least <= without_zero_percent(seeds=seeds, shift=shift) <= most
+
+
 def test_the_same_results_give_the_same_interval() -> None:
     random = np.random.default_rng(0)
     errors, baseline = random.poisson(2.0, size=(2, 3, 40)).astype(float)
