@@ -69,12 +69,14 @@ need_variant() {
 
 train_variant() {
   local train=(sampled_transducer/train.py "$variant" --exp-dir "$exp_dir")
+  local ctc_only=$((${steps:-0} / ctc_only_share))
   # The phases of a shorter run keep their shares of it.
   [[ -z $steps ]] || train+=(--training.max-steps "$steps"
     --training.checkpoint-every-steps "$steps"
     --optimizer.warmup-steps $(((steps + warmup_share - 1) / warmup_share)))
-  [[ -z $steps || $variant == *_noaux ]] ||
-    train+=(--loss.ctc-only-steps $((steps / ctc_only_share)))
+  [[ -z $steps || $variant == *_noaux ]] || train+=(--loss.ctc-only-steps "$ctc_only")
+  [[ -z $steps || $variant != *pruned ]] ||
+    train+=(--loss.pruned.warmup-steps $(((steps - ctc_only) / 10)))
   python "${train[@]}"
 }
 
