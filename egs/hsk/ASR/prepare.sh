@@ -78,7 +78,8 @@ make_cuts test-unseen "$(raw test-unseen)"
 if ((${#lists[@]})); then
   single=$manifests/hsk_cuts_single_train.jsonl.gz
   make_cuts train "$single"
-  key="$compose_hours $(fingerprint local/hsk_lists.py "$root/local/composing.py" "$single")"
+  key="$compose_hours $(fingerprint local/hsk_{lists,sets}.py "$root/local/composing.py" \
+    "$single" "${split[@]}")"
   mapfile -t composed < <(raw train test-lists)
   run_stage 2 lists "$key" "${composed[@]}" -- \
     "$python" local/hsk_lists.py "$single" "$manifests" --hours "$compose_hours"

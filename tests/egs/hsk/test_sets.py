@@ -6,15 +6,11 @@ import random
 from collections import Counter
 
 import pytest
-from hsk_check_sets import check_lists, check_sets
+from hsk_check_sets import check_sets
 from hsk_manifests import Units, syllables_of
 from hsk_sets import PERCENT, heard_inside, set_of, split
-from lhotse import AudioSource, SupervisionSegment
-from lhotse.cut import MonoCut
-from lhotse.testing.dummies import dummy_cut, dummy_recording, dummy_supervision
-from lhotse.utils import fastcopy
+from lhotse import SupervisionSegment
 
-from local.composing import join
 from tests.replicas import hsk
 
 
@@ -123,9 +119,8 @@ def test_a_word_that_training_hears_in_a_longer_one_goes_there() -> None:
 
 def test_what_is_heard_inside_longer_words() -> None:
     held = {"a b c", "b c", "c d", "d", "e f"}
-    assert heard_inside(held, {"x a b c", "d e", "e f"}) == {"a b c", "b c"}
+    assert heard_inside(held, {"x a b c", "d e"}) == {"a b c", "b c"}
     assert heard_inside(held, {"x a b", "c", "f e f"}) == {"e f"}
-    assert heard_inside({"b c", "a b c", "z a b c"}, {"z a b c d"}) == {"z a b c", "a b c", "b c"}
     assert heard_inside({"b c"}, set()) == set()
 
 
@@ -152,31 +147,9 @@ def test_a_broken_promise_is_named() -> None:
         (homophone, "train and dev share 1 sequences of syllables, e.g. tian1 ren2"),
         (
             word("人天", syllables="tian1 da4"),
-            "dev has 1 sequences of syllables that stand in longer",
+            "dev has 1 sequences of syllables that stand in words",
         ),
         (word("鬱天"), "dev has 1 syllables that stand in fewer than 3 words"),
     ):
         with pytest.raises(ValueError, match=sentence):
             check_sets({**good, "dev": [intruder]}, "syllables")
-
-
-def spoken(number: int, text: str) -> MonoCut:
-    recording = fastcopy(
-        dummy_recording(number), sources=[AudioSource(type="file", channels=[0], source=text)]
-    )
-    supervision = dummy_supervision(number, text=text)
-    return dummy_cut(number, recording=recording, supervisions=[supervision]).drop_features()
-
-
-def test_a_broken_promise_of_lists_is_named() -> None:
-    one, two, other = spoken(1, "yi1"), spoken(2, "er4"), spoken(3, "san1")
-    lists = [join(parts, name="x", rng=random.Random(0)) for parts in ([one, two], [two, one])]
-    check_lists([one, two], lists[:1], lists[1:])
-    check_lists([one, two], [], [])
-    with pytest.raises(ValueError, match="^train and test-lists share 1 lists, e.g. yi1 er4$"):
-        check_lists([one, two], lists, lists[:1])
-    strange = join([one, other], name="x", rng=random.Random(0))
-    with pytest.raises(ValueError, match="^test-lists has lists of other words"):
-        check_lists([one, two], lists, [strange])
-    with pytest.raises(ValueError, match="^train has lists of other words"):
-        check_lists([one, two], [strange], [])

@@ -1,9 +1,10 @@
 """Stage 5: check that the sets keep their promises.
 
 - no recording and no sequence of syllables is in two of train, dev and test-unseen;
-- no sequence of two syllables or more of dev and test-unseen stands in a longer one of training;
+- no word of two syllables or more of dev and test-unseen stands whole in a word of training;
 - every unit of dev and test-unseen stands in at least three words of training;
-- lists, where there are some, are of words of training, and test-lists has none that training has.
+- lists, where there are some, are of words of training, test-lists has none that training has, and
+  no such word of dev and test-unseen stands in one, either.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import itertools
 import logging
 from pathlib import Path
 
+from hsk_lists import syllables_in
 from hsk_manifests import Units
 from hsk_sets import MIN_TRAINING_WORDS, count_words, heard_inside, units_of
 from lhotse import CutSet, SupervisionSegment
@@ -43,8 +45,8 @@ def check_sets(sets: dict[str, list[SupervisionSegment]], units: Units) -> None:
     for name in SETS[1:]:
         if inside := heard_inside({word.custom["syllables"] for word in sets[name]}, trained):
             raise ValueError(
-                f"{name} has {len(inside)} sequences of syllables that stand in longer words of "
-                f"training, e.g. {min(inside)}"
+                f"{name} has {len(inside)} sequences of syllables that stand in words of training, "
+                f"e.g. {min(inside)}"
             )
         rare = {
             unit
@@ -59,21 +61,30 @@ def check_sets(sets: dict[str, list[SupervisionSegment]], units: Units) -> None:
             )
 
 
-def check_lists(words: list[Cut], train: list[Cut], test: list[Cut]) -> None:
+def check_lists(
+    words: list[Cut], train: list[MixedCut], test: list[MixedCut], *, held_out: set[str]
+) -> None:
     """Check the promises of the lists.
 
     Args:
         words: the single words of training.
         train: its lists.
         test: those of test-lists.
+        held_out: sequences of syllables of dev and test-unseen.
 
     Raises:
         ValueError: that says which is broken, with an example.
     """
-    heard = set().union(*map(recordings_of, words))
+    syllables = {file: syllables_in(cut) for cut in words for file in recordings_of(cut)}
     for name, lists in (("train", train), ("test-lists", test)):
-        if unknown := set().union(*map(recordings_of, lists)) - heard:
+        spoken = [[f for track in cut.tracks for f in recordings_of(track.cut)] for cut in lists]
+        if unknown := set().union(*spoken) - set(syllables):
             raise ValueError(f"{name} has lists of other words, e.g. {min(unknown)}")
+        said = {" ".join(syllables[file] for file in files) for files in spoken}
+        if inside := heard_inside(held_out, said):
+            raise ValueError(
+                f"{name} has lists with {len(inside)} held-out words in them, e.g. {min(inside)}"
+            )
     if both := {*map(text_of, train)} & {*map(text_of, test)}:
         raise ValueError(f"train and test-lists share {len(both)} lists, e.g. {min(both)}")
 
@@ -94,7 +105,8 @@ def main(*, data_dir: Path = Path("data"), units: Units = "syllables", lists: bo
     composed = [cut for cut in cuts["train"] if isinstance(cut, MixedCut)]
     cuts["train"] = [cut for cut in cuts["train"] if not isinstance(cut, MixedCut)]
     check_sets({name: [cut.supervisions[0] for cut in cuts[name]] for name in SETS}, units)
-    check_lists(cuts["train"], composed, read("test-lists") if lists else [])
+    held_out = {syllables_in(cut) for name in SETS[1:] for cut in cuts[name]}
+    check_lists(cuts["train"], composed, read("test-lists") if lists else [], held_out=held_out)
     logger.info("the sets share no word, and training knows the %s of all", units)
 
 

@@ -5,8 +5,10 @@ Written to DATA_DIR/manifests/hsk_cuts_raw_SET.jsonl.gz:
     train         the single words of training, and lists of them
     test-lists    lists of the same words that no other set has
 
-Training heard each of the recordings in test-lists; only what stands beside it is new. How words
-are joined stands in local/composing.py of the repository.
+Training heard each of the recordings in test-lists; only what stands beside it is new. No list has
+the syllables of a word of dev or test-unseen in a row, unless that word is of one syllable: 外 does
+not follow 以 where 以外 is held out. How words are joined stands in local/composing.py of the
+repository.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from lhotse import CutSet
-from lhotse.cut import Cut
+from hsk_sets import PERCENT, runs_in
+from lhotse import CutSet, SupervisionSet
+from lhotse.cut import Cut, MonoCut
 
 from icefall_sampled.script import run_script
 from local.composing import Composer, Deck, write_sets
@@ -25,11 +28,31 @@ TEST_SECONDS = 720.0
 
 
 class Lists(Composer):
-    """Draws lists of words, each word about as often."""
+    """Draws lists of words, each word about as often.
+
+    Args:
+        words: those of training.
+        held_out: sequences of syllables that no list may have in it.
+        seed: another seed, other lists.
+    """
+
+    def __init__(self, words: dict[str, MonoCut], *, held_out: set[str], seed: int) -> None:
+        super().__init__(words, said=set(), name="lists", seed=seed)
+        self.held_out = held_out
 
     def draw(self, deck: Deck, rng: random.Random) -> list[str]:
         """Any words."""
         return self.draw_any(deck, rng, max_parts=MAX_WORDS)
+
+    def is_new(self, names: list[str]) -> bool:
+        """Whether it is said nowhere else, and has no held-out word in it."""
+        syllables = (syllables_in(self.parts[name]) for name in names)
+        return super().is_new(names) and not runs_in(" ".join(syllables)) & self.held_out
+
+
+def syllables_in(word: Cut) -> str:
+    """The syllables of a single word, also where its text is in characters."""
+    return str(word.supervisions[0].custom["syllables"])
 
 
 def main(words: Path, manifest_dir: Path, /, *, hours: float, seed: int = 42) -> None:
@@ -37,12 +60,17 @@ def main(words: Path, manifest_dir: Path, /, *, hours: float, seed: int = 42) ->
 
     Args:
         words: manifest of the cuts of the words that training hears.
-        manifest_dir: folder to write to.
+        manifest_dir: where `hsk_sets.py` wrote the sets; the lists go there too.
         hours: lists to train on.
         seed: another seed, other lists.
     """
-    singles: list[Cut] = list(CutSet.from_file(words))
-    composer = Lists({cut.id: cut for cut in singles}, said=set(), name="lists", seed=seed)
+    singles: list[MonoCut] = list(CutSet.from_file(words))
+    held_out = {
+        str(word.custom["syllables"])
+        for name in PERCENT
+        for word in SupervisionSet.from_file(manifest_dir / f"hsk_supervisions_{name}.jsonl.gz")
+    }
+    composer = Lists({cut.id: cut for cut in singles}, held_out=held_out, seed=seed)
     train = composer.compose("train", seconds=hours * 3600)
     test = composer.compose("test", seconds=TEST_SECONDS)
     write_sets({"train": [*singles, *train], "test-lists": [*test]}, manifest_dir, corpus="hsk")

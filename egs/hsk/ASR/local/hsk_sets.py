@@ -7,8 +7,8 @@ characters) all stand in at least three words of training: what is asked is whet
 found in new company. Homophones sound alike, so words of the same syllables are always in the same
 set. Which set is decided by a hash of the syllables: another word moves none, with two exceptions.
 A word goes to training where one of its units is too rare there, and where training has a longer
-word with its syllables in a row: 作物 is heard in 农作物. A word of one syllable may be a part of
-such words, as each syllable of the others is.
+word with its syllables in a row: 作物 is heard in 农作物. Words of one syllable are not moved: that
+one is heard in other words, as each syllable of a longer word is.
 """
 
 from __future__ import annotations
@@ -51,25 +51,25 @@ def count_words(words: list[SupervisionSegment], units: Units) -> Counter[str]:
     return Counter(unit for word in words for unit in {*units_of(word, units)})
 
 
-def inner_sequences(syllables: str) -> set[str]:
-    """The sequences of two syllables or more that a longer one holds: `a b c` has `a b`, `b c`."""
+def runs_in(syllables: str) -> set[str]:
+    """Two syllables or more that stand in a row: `a b c` has `a b`, `b c` and `a b c`."""
     parts = syllables.split()
     return {
-        " ".join(parts[start : start + length])
-        for length in range(2, len(parts))
-        for start in range(len(parts) - length + 1)
+        " ".join(parts[start:end])
+        for start in range(len(parts))
+        for end in range(start + 2, len(parts) + 1)
     }
 
 
 def heard_inside(held_out: set[str], trained: set[str]) -> set[str]:
-    """Which sequences of syllables a longer one of training has in it, or of these themselves."""
-    heard: set[str] = set().union(*map(inner_sequences, trained))
+    """Those of the held-out sequences that stand in one of training, or in another that does."""
+    heard: set[str] = set().union(*map(runs_in, trained))
     found = set()
-    # The longest first: what goes to training itself may hold shorter ones.
+    # The longest first: what goes to training may hold shorter ones.
     for syllables in sorted(held_out, key=lambda s: len(s.split()), reverse=True):
         if syllables in heard:
             found.add(syllables)
-            heard |= inner_sequences(syllables)
+            heard |= runs_in(syllables)
     return found
 
 
