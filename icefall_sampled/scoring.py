@@ -24,7 +24,7 @@ class ErrorCounts:
     deletions: int = 0
     insertions: int = 0
     reference: int = 0
-    """Units (words or characters) in the references."""
+    """Units (words, characters or utterances) in the references."""
 
     @property
     def total(self) -> int:
@@ -79,6 +79,12 @@ def count_errors(reference: Sequence[str], hypothesis: Sequence[str]) -> ErrorCo
 def score(results: Iterable[Result]) -> ErrorCounts:
     """Errors over many utterances."""
     return sum((count_errors(r.reference, r.hypothesis) for r in results), ErrorCounts())
+
+
+def score_whole(results: Sequence[Result]) -> ErrorCounts:
+    """Utterances that are wrong anywhere, each a substitution, over all utterances."""
+    wrong = sum(result.hypothesis != result.reference for result in results)
+    return ErrorCounts(substitutions=wrong, reference=len(results))
 
 
 def write_recogs(path: Path, results: Sequence[Result]) -> None:

@@ -3,6 +3,7 @@
 
     show_results.py exp/example_ctc exp/full                print
     show_results.py exp/* --header local/results.md --output RESULTS.md
+    show_results.py exp/full --measures local/table.json
 
 No number in such a table is typed by hand.
 """
@@ -10,6 +11,7 @@ No number in such a table is typed by hand.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from icefall_sampled import checkpoint
@@ -18,40 +20,43 @@ from icefall_sampled.config_json import from_json
 from icefall_sampled.results import decoded_on, markdown, memory_of, rate, scores_of
 from icefall_sampled.script import run_script
 from icefall_sampled.tables.collect import dev_curves
+from icefall_sampled.tables.table import Measure, read_table
 
-MEMORY = ("full, stored", "sampled, stored", "full, fused", "sampled, fused")
+MEMORY = ("full, stored", "sampled, stored", "full, pruned", "full, fused", "sampled, fused")
+MEASURES = (Measure(unit="words", name="WER %"), Measure(unit="characters", name="CER %"))
+CURVES = {"words": "wer_percent", "characters": "cer_percent"}
+"""What validation calls the error rate in such units."""
 
 
-def rows_of(exp_dir: Path) -> list[list[str]]:
+def rows_of(exp_dir: Path, measures: Sequence[Measure], losses: Sequence[str]) -> list[list[str]]:
     """A row for each set and each way that it was decoded, the model and its memory beside it."""
     state = checkpoint.load(checkpoint.find(exp_dir)[-1])
     sampling = from_json(Config, state["config"]).sampling
     classes = "all" if sampling.strategy == "none" else str(sampling.num_sampled)
     memory = memory_of(exp_dir)
-    step_mib = [f"{memory[k]:.1f}" if k in memory else "-" for k in MEMORY]
+    step_mib = [f"{memory[k]:.1f}" if k in memory else "-" for k in losses]
     rows = []
     for settings, scores in scores_of(exp_dir).items():
         for name, score in scores.items():
             rows.append(
                 [exp_dir.name, f"{classes} of {state['vocab_size']}", name, settings,
-                 rate(score["words"]), rate(score["characters"]),
+                 *(rate(score[m.unit]) if m.unit in score else "-" for m in measures),
                  f"{score['real_time_factor']:.3f}", *step_mib]
             )  # fmt: skip
     return sorted(rows, key=lambda row: row[2])
 
 
-def curve(exp_dir: Path) -> str:
-    """How the greedy error rate on dev fell while the run was trained."""
+def curve(exp_dir: Path, measures: Sequence[Measure]) -> str:
+    """How the greedy error rate on dev fell in training, by the first measure that validation has."""
     curves = dev_curves(exp_dir)
-    if not curves:
-        return f"{exp_dir.name}: no transducer was validated."
-    name, points = next(iter(curves.items()))
-    unit = name.removesuffix("_percent").upper()
-    steps = ", ".join(f"{step}: {percent:.1f}" for step, percent in points)
-    return f"{exp_dir.name}, greedy {unit} % on dev by step: {steps}."
+    for measure in measures:
+        if points := curves.get(CURVES.get(measure.unit, "")):
+            steps = ", ".join(f"{step}: {percent:.1f}" for step, *_, percent in points)
+            return f"{exp_dir.name}, greedy {measure.name} on dev by step: {steps}."
+    return f"{exp_dir.name}: no transducer was validated."
 
 
-def report(exp_dirs: tuple[Path, ...]) -> str:
+def report(exp_dirs: tuple[Path, ...], measures: Sequence[Measure] = MEASURES) -> str:
     """The table, the curves, and where they come from.
 
     Raises:
@@ -62,12 +67,14 @@ def report(exp_dirs: tuple[Path, ...]) -> str:
     for exp_dir in exp_dirs:
         if not checkpoint.find(exp_dir):
             raise ValueError(f"{exp_dir} holds no checkpoint, it must be a run's exp_dir")
+    measured = set().union(*map(memory_of, exp_dirs))
+    losses = [name for name in MEMORY if name in measured]
     header = [
-        "variant", "classes", "set", "decoding", "WER %", "CER %", "real-time factor",
-        *(f"step MiB: {softmax}" for softmax in MEMORY),
+        "variant", "classes", "set", "decoding", *(m.name for m in measures), "real-time factor",
+        *(f"step MiB: {loss}" for loss in losses),
     ]  # fmt: skip
-    rows = [row for exp_dir in exp_dirs for row in rows_of(exp_dir)]
-    curves = [curve(exp_dir) for exp_dir in exp_dirs]
+    rows = [row for exp_dir in exp_dirs for row in rows_of(exp_dir, measures, losses)]
+    curves = [curve(exp_dir, measures) for exp_dir in exp_dirs]
     blocks = [markdown(header, rows), *curves, decoded_on(exp_dirs)]
     return "\n\n".join(block for block in blocks if block)
 
@@ -76,6 +83,7 @@ def main(
     exp_dirs: tuple[Path, ...],
     /,
     *,
+    measures: Path | None = None,
     header: Path | None = None,
     output: Path | None = None,
 ) -> None:
@@ -83,10 +91,11 @@ def main(
 
     Args:
         exp_dirs: folders of training runs; a row for each decoding of each test set.
+        measures: a recipe's local/table.json, whose measures are shown in place of WER and CER.
         header: text that the table follows in the output file.
         output: Markdown file to write as well.
     """
-    text = report(exp_dirs)
+    text = report(exp_dirs, read_table(measures).measures if measures else MEASURES)
     sys.stdout.write(text + "\n")
     if output is not None:
         output.write_text((header.read_text() + "\n" if header else "") + text + "\n")

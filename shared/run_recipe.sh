@@ -7,7 +7,7 @@
 #   long_run="set-up 4 minutes, …"     # what the whole takes; short_run="…" with --short
 #   own_options="archive" archive=''   # if there are more than the common ones
 #   help_text="Usage: … $(run_help)"
-#   choose_data() { …; }               # by $variant: sets data_dir, and prepare for prepare.sh
+#   choose_data() { …; }               # by $variant: sets data_dir, table, and prepare for prepare.sh
 #   run_recipe "$@"
 #
 # Each part skips what is done: the same command again continues where it stopped.
@@ -19,7 +19,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$root/shared/parse_options.sh"
 
 environment='' variant=example_ctc steps='' exp_dir='' own_options='' short=false
-prepare=() data_dir=data
+prepare=() data_dir=data table=local/table.json
 
 # run_help : the part of a help text that all recipes have.
 run_help() {
@@ -56,7 +56,7 @@ run_recipe() {
   train_variant
   decode_variant
   python -m icefall_sampled.memory measure --exp-dir "$exp_dir"
-  python "$root/local/show_results.py" "$exp_dir"
+  python "$root/local/show_results.py" "$exp_dir" --measures "$table"
 }
 
 # need_variant : a misspelt variant is said before anything is prepared.

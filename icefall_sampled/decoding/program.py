@@ -50,6 +50,8 @@ class SetScore:
 
     words: ErrorCounts
     characters: ErrorCounts
+    utterances: ErrorCounts
+    """Those that are wrong anywhere."""
     real_time_factor: float
     """Seconds of computing (encoder and search) to a second of speech."""
 
@@ -161,12 +163,17 @@ def _decode_set(
     if not here.is_main:
         return None
     decoded = [utterance for share in shares for utterance in share]
-    words, characters = _write(
+    words, characters, utterances = _write(
         config, name, decoded, places, tokens, frame_seconds=model.frame_seconds
     )
     if config.report:
         _report(config, name, decoded, usable, model, tokens, manifest)
-    return SetScore(words=words, characters=characters, real_time_factor=busy / max(speech, 1e-9))
+    return SetScore(
+        words=words,
+        characters=characters,
+        utterances=utterances,
+        real_time_factor=busy / max(speech, 1e-9),
+    )
 
 
 def _decode_share(
@@ -231,8 +238,8 @@ def _write(
     tokens: TokenTable,
     *,
     frame_seconds: float,
-) -> tuple[ErrorCounts, ErrorCounts]:
-    """Write the files of one set; give the word and character errors."""
+) -> tuple[ErrorCounts, ErrorCounts, ErrorCounts]:
+    """Write the files of one set; give the errors in words, characters and utterances."""
     settings, folder = settings_of(config), results_folder(config)
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(
@@ -260,7 +267,7 @@ def _write(
         "%s %s: WER %.2f %% of %d words, CER %.2f %%",
         name, settings, words.percent, words.reference, characters.percent,
     )  # fmt: skip
-    return words, characters
+    return words, characters, scoring.score_whole(results)
 
 
 def _report(

@@ -87,6 +87,9 @@ def test_files_hold_what_was_recognised(corpus: Path, settings: DecodeConfig) ->
         unit = {"word": "wer", "char": "cer"}[kind]
         summary = (folder / f"{unit}-summary-test-greedy-avg-2.txt").read_text()
         assert summary == f"settings\t{unit.upper()}\ngreedy-avg-2\t{percent:.2f}\n"
+    whole = scores["test"].utterances
+    assert whole.reference == 9
+    assert whole.total == sum(r["ref"] != r["hyp"] for r in recogs.values()) > 0
     assert scores["test"].real_time_factor > 0
 
 

@@ -12,16 +12,18 @@ from torch.utils.tensorboard import SummaryWriter
 from icefall_sampled import checkpoint
 from icefall_sampled.config import Config
 from icefall_sampled.config_json import to_json
+from tests.support.character_recipes import recipe
 
+HSK = recipe("hsk")
 SCRIPT = Path(__file__).resolve().parents[2] / "local/show_results.py"
 
 
-def make_run(exp_dir: Path, **where: str) -> None:
+def make_run(exp_dir: Path, **more: object) -> None:
     state = {"model": {}, "config": to_json(Config()), "vocab_size": 500, "step": 7}
     checkpoint.save(checkpoint.path_of(exp_dir, 7), state)
     errors = {"substitutions": 1, "deletions": 2, "insertions": 0, "reference": 12}
     score = {"words": errors, "characters": {**errors, "reference": 48}, "real_time_factor": 0.25}
-    score |= where
+    score |= more
     (exp_dir / "greedy").mkdir()
     (exp_dir / "greedy/scores-greedy-avg-1.json").write_text(json.dumps({"test": score}))
     (exp_dir / "memory.json").write_text(json.dumps({"full, stored": 10.0, "sampled, fused": 2.5}))
@@ -46,9 +48,30 @@ def test_table_and_file(tmp_path: Path) -> None:
     row = next(line for line in shown.stdout.splitlines() if line.startswith("| example_ctc"))
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[1:5] == ["300 of 500", "test", "greedy-avg-1", "25.00"]
-    assert cells[5:] == ["6.25", "0.250", "10.0", "-", "-", "2.5"]
+    assert cells[5:] == ["6.25", "0.250", "10.0", "2.5"]
     assert "greedy WER % on dev by step: 7: 12.5." in shown.stdout
     assert output.read_text() == "# Results\n\n" + shown.stdout
+
+
+def test_a_recipe_names_its_measures(tmp_path: Path) -> None:
+    exp_dir = tmp_path / "pruned"
+    make_run(
+        exp_dir, utterances={"substitutions": 1, "deletions": 0, "insertions": 0, "reference": 4}
+    )
+    make_run(tmp_path / "old")  # whose utterances were not counted
+    (exp_dir / "memory.json").write_text(json.dumps({"full, pruned": 5.0}))
+    shown = show(str(exp_dir), str(tmp_path / "old"), "--measures", str(HSK / "local/table.json"))
+    header, _, new, old = (
+        [cell.strip() for cell in line.strip("|").split("|")][4:]
+        for line in shown.stdout.splitlines()[:4]
+    )
+    assert header == [
+        "words wrong %", "syllable error %", "real-time factor",
+        "step MiB: full, stored", "step MiB: full, pruned", "step MiB: sampled, fused",
+    ]  # fmt: skip
+    assert new == ["25.00", "25.00", "0.250", "-", "5.0", "-"]
+    assert old == ["-", "25.00", "0.250", "10.0", "-", "2.5"]
+    assert "pruned, greedy syllable error % on dev by step: 7: 12.5." in shown.stdout
 
 
 def test_the_machine_is_that_of_decoding(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ choose_data() {
   if [[ $variant == characters_* ]]; then
     prepare=(--units characters)
     data_dir=data_characters
+    table=local/table_characters.json
   fi
   prepare+=(--archive "$archive" --corpus-dir "$corpus_dir")
 }
