@@ -20,12 +20,11 @@ from icefall_sampled.config_json import from_json
 from icefall_sampled.results import decoded_on, markdown, memory_of, rate, scores_of
 from icefall_sampled.script import run_script
 from icefall_sampled.tables.collect import dev_curves
+from icefall_sampled.tables.result import CURVES
 from icefall_sampled.tables.table import Measure, read_table
 
 MEMORY = ("full, stored", "sampled, stored", "full, pruned", "full, fused", "sampled, fused")
 MEASURES = (Measure(unit="words", name="WER %"), Measure(unit="characters", name="CER %"))
-CURVES = {"words": "wer_percent", "characters": "cer_percent"}
-"""What validation calls the error rate in such units."""
 
 
 def rows_of(exp_dir: Path, measures: Sequence[Measure], losses: Sequence[str]) -> list[list[str]]:
@@ -47,11 +46,11 @@ def rows_of(exp_dir: Path, measures: Sequence[Measure], losses: Sequence[str]) -
 
 
 def curve(exp_dir: Path, measures: Sequence[Measure]) -> str:
-    """How the greedy error rate on dev fell in training, by the first measure that validation has."""
+    """How the greedy error rate on dev fell in training, by the first measure it was taken in."""
     curves = dev_curves(exp_dir)
     for measure in measures:
         if points := curves.get(CURVES.get(measure.unit, "")):
-            steps = ", ".join(f"{step}: {percent:.1f}" for step, *_, percent in points)
+            steps = ", ".join(f"{step}: {percent:.1f}" for step, _, percent in points)
             return f"{exp_dir.name}, greedy {measure.name} on dev by step: {steps}."
     return f"{exp_dir.name}: no transducer was validated."
 

@@ -11,8 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 . ../../../shared/run_recipe.sh
 
 test_sets="test-announce test-unseen" warmup_share=4 ctc_only_share=4
-long_run="on two cores: set-up 4 minutes (once), preparing 2, training 12, decoding 1"
-short_run="about 2 minutes of training on two cores; the errors will be many"
+long_run="set-up 4 minutes (once), preparing 2, training 13 on one core, decoding 2"
+short_run="about 2 minutes of training on one core; the errors will be many"
 help_text="Usage: run.sh [--short] [OPTION VALUE]...
 $(run_help)"
 
