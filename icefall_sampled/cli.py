@@ -7,7 +7,6 @@ change something; 130 interrupted, the same command goes on; 141 nobody reads th
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import difflib
 import io
 import logging
@@ -15,9 +14,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import tyro
+
+from icefall_sampled.config_json import leaves
 
 C = TypeVar("C")
 
@@ -112,16 +113,6 @@ def _gist(boxed: str) -> str:
 
 def _differences(base: object, config: object) -> str:
     """The fields in which a config differs from another, as text."""
-    was, now = _leaves(base), _leaves(config)
+    was, now = leaves(base), leaves(config)
     differing = [k for k in now if now[k] != was.get(k) and k != "exp_dir"]
     return ", ".join(f"{k} {now[k]}" for k in differing) or "the default"
-
-
-def _leaves(config: Any, prefix: str = "") -> dict[str, object]:
-    if not dataclasses.is_dataclass(config):
-        return {prefix: config}
-    leaves: dict[str, object] = {}
-    for field in dataclasses.fields(config):
-        name = f"{prefix}.{field.name}" if prefix else field.name
-        leaves.update(_leaves(getattr(config, field.name), name))
-    return leaves

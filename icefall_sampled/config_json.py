@@ -17,6 +17,17 @@ def to_json(config: object) -> str:
     return json.dumps(dataclasses.asdict(config), default=str, indent=2)  # type: ignore[call-overload]
 
 
+def leaves(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The fields of a dataclass and of those in it, by names as train.py's flags have them."""
+    if not dataclasses.is_dataclass(config):
+        return {prefix: config}
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        name = f"{prefix}.{field.name}" if prefix else field.name
+        found.update(leaves(getattr(config, field.name), name))
+    return found
+
+
 def from_json(cls: type[D], text: str) -> D:
     """The dataclass back from `to_json`'s text.
 
