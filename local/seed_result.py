@@ -1,9 +1,10 @@
 """The result of one training run as a small JSON file, from what the run left in its folder.
 
+    seed_result.py exp/full-seed-1 --begins                                      before training
     seed_result.py exp/full-seed-1 --trained full                                after training
     seed_result.py exp/full-seed-1 --table local/table.json --output results/full-seed-1.json
 
-The first writes down which code trained the run, and where; the second needs its decodings and
+The first two write down which code trained the run, and where; the third needs its decodings and
 the memory of a step as well.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from icefall_sampled.script import run_script
-from icefall_sampled.tables.collect import collect, note_trained
+from icefall_sampled.tables.collect import collect, note_commit, note_trained
 from icefall_sampled.tables.result import write_result
 from icefall_sampled.tables.table import read_table
 
@@ -21,6 +22,7 @@ def main(
     exp_dir: Path,
     /,
     *,
+    begins: bool = False,
     trained: str = "",
     table: Path = Path("local/table.json"),
     output: Path | None = None,
@@ -29,10 +31,13 @@ def main(
 
     Args:
         exp_dir: the run's folder.
+        begins: training is about to begin, or to go on.
         trained: the variant, where training has just ended.
         table: a recipe's local/table.json, which says the sets and the decodings.
         output: file for the result.
     """
+    if begins:
+        note_commit(exp_dir)
     if trained:
         note_trained(exp_dir, variant=trained)
     if output is not None:

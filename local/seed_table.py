@@ -3,8 +3,10 @@
     seed_table.py local/table.json results --output RESULTS.md
     seed_table.py local/table.json results --print-runs [--rows full] [--seeds 1 2]
     seed_table.py local/table.json results --print-decodings full     decode.py's flags
+    seed_table.py local/table.json results --print-places
 
-Of the last two the first prints the runs that there are to be, the other a line for each decoding.
+Of the last three the first prints the runs that there are to be, the second a line for each
+decoding, and the third the folder of the data and the file that run_table.sh writes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from pathlib import Path
 from icefall_sampled.files import replacing
 from icefall_sampled.script import run_script
 from icefall_sampled.tables.figure import draw
-from icefall_sampled.tables.report import points_of, read_results, report
+from icefall_sampled.tables.reading import read_results
+from icefall_sampled.tables.report import points_of, report
 from icefall_sampled.tables.result import path_of, read_result
 from icefall_sampled.tables.table import SeedTable, read_table
 
@@ -28,6 +31,7 @@ def main(
     output: Path | None = None,
     print_runs: bool = False,
     print_decodings: str = "",
+    print_places: bool = False,
     rows: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
     changes: str | None = None,
@@ -41,6 +45,7 @@ def main(
             as a PNG of the same name.
         print_runs: print a line with variant and seed for each run, and do no more.
         print_decodings: print the flags of decode.py for this row, and do no more.
+        print_places: print a line with the table's data_dir and one with its output.
         rows: of which `print_runs` speaks; none for all.
         seeds: of which `print_runs` speaks; none for the table's.
         changes: to the variants; a run that has a result must have been trained with the same.
@@ -48,15 +53,26 @@ def main(
     wanted = read_table(table)
     if print_runs:
         chosen = [wanted.row(name).variant for name in rows] or [r.variant for r in wanted.rows]
-        runs = [(variant, seed) for variant in chosen for seed in seeds or wanted.seeds]
+        runs = [(variant, seed) for variant in chosen for seed in chosen_seeds(wanted, seeds)]
         if changes is not None:
             check_changes(results, runs, changes)
         sys.stdout.writelines(f"{variant} {seed}\n" for variant, seed in runs)
     elif print_decodings:
         for decoding in wanted.decodings_of(print_decodings):
             sys.stdout.write(" ".join([*decoding.flags, "--sets", *wanted.sets]) + "\n")
+    elif print_places:
+        sys.stdout.write(f"{wanted.data_dir}\n{wanted.output}\n")
     else:
         write(wanted, results, output, header=(table.parent / wanted.header).read_text("utf-8"))
+
+
+def chosen_seeds(table: SeedTable, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    """The seeds that are asked for, or all of the table's: it shows no others."""
+    for seed in seeds:
+        if seed not in table.seeds:
+            known = ", ".join(map(str, table.seeds))
+            raise ValueError(f"seeds: {seed} is not in the table, it must be among {known}")
+    return seeds or table.seeds
 
 
 def check_changes(results: Path, runs: list[tuple[str, int]], changes: str) -> None:

@@ -44,11 +44,12 @@ separate_names() {
   names=() flags=()
   while (($#)); do
     case $1 in
-      --*=* | --help) flags+=("$1") ;;
+      --*=* | --help | -h) flags+=("$1") ;;
       --*)
         flags+=("${@:1:2}")
         (($# == 1)) || shift
         ;;
+      -*) die "unknown option $1 (--help lists them)" ;;
       *) names+=("$1") ;;
     esac
     shift

@@ -18,23 +18,25 @@ Trains, decodes and measures the rows of local/table.json with several seeds, al
 named, and writes RESULTS.md. What is done is not done again; the same command a second time, at
 the same time, takes the runs that the first one has not begun. --list yes prints the runs.
 
-  --seeds \"N N\"         seeds to train with (the table's)
+  --seeds \"N N\"         those of the table's seeds to train with (all)
   --list yes|no         print the runs as rows and seeds, and do no more (no)
-  --train \"FLAG...\"     changes to every row's variant, as train.py takes them
+  --train \"FLAG...\"     changes to every row's variant, as train.py takes them, but for the
+                        seed and the folder, which are the run's
   --exp-root DIR        a folder for each run goes here (exp)
-  --data-dir DIR        what prepare.sh made, for decode.py (data)
+  --data-dir DIR        what prepare.sh made, for decode.py (the table's: data)
   --results DIR         the results go here, a file for each run (results)
   --table FILE          which rows, sets and decodings there are (local/table.json)
-  --output FILE         what is written (RESULTS.md); the figure is beside it, RESULTS.png"
+  --output FILE         what is written (the table's: RESULTS.md); the figure is beside it"
 
 # run_seeds WORD... : the whole program.
 run_seeds() {
-  seeds='' list=no train='' exp_root=exp data_dir=data results=results table=local/table.json
-  output=RESULTS.md
+  seeds='' list=no train='' exp_root=exp data_dir='' results=results
+  table=local/table.json output=''
   options="seeds list train exp_root data_dir results table output"
   separate_names "$@"
   parse_options "${flags[@]}"
   [[ -z $seeds ]] || need_sizes seeds
+  need_train
   command -v flock >/dev/null || die "flock is not on PATH (macOS: brew install flock)"
   find_python
   export OMP_NUM_THREADS=1 # a second thread gains little, and waits where another run has the core
@@ -46,10 +48,12 @@ run_seeds() {
     printf '%s\n' "$runs"
     return
   fi
+  find_places
   local variant seed failed=()
   while read -r -u 3 variant seed; do
     if [[ -e $results/$variant-seed-$seed.json ]]; then
-      log "$variant, seed $seed: done already (remove $results/$variant-seed-$seed.json to do it again)"
+      log "$variant, seed $seed: done already (to do it again, remove" \
+        "$results/$variant-seed-$seed.json and $exp_root/$variant-seed-$seed)"
       continue
     fi
     # In a subshell, whose end releases the lock and leaves the other runs to be done.
@@ -62,10 +66,26 @@ run_seeds() {
 
 seed_table() { "$python" "$root/local/seed_table.py" "$table" "$results" "$@"; }
 
-# stop_if_interrupted STATUS : ends the script if a run was stopped by Ctrl-C or by a signal;
-# otherwise false.
+# need_train : the seed and the folder of a run must not be in --train.
+need_train() {
+  local flag
+  for flag in --training.seed --exp-dir --exp_dir; do
+    [[ " $train" != *[[:space:]]"$flag"* ]] || die "--train is '$train', it must be without $flag"
+  done
+}
+
+# find_places : data_dir and output are the table's where no option says otherwise.
+find_places() {
+  local places
+  places=$(seed_table --print-places)
+  mapfile -t places <<<"$places"
+  : "${data_dir:=${places[0]}}" "${output:=${places[1]}}"
+}
+
+# stop_if_interrupted STATUS : ends the script if a run was stopped by Ctrl-C or was told to end;
+# otherwise false, as where one was killed, for want of memory perhaps.
 stop_if_interrupted() {
-  (($1 < 128)) || exit "$1"
+  [[ $1 != 130 && $1 != 143 ]] || exit "$1"
   return 1
 }
 
@@ -86,11 +106,12 @@ claim_and_run() {
 
 # must_not_have_changed FILE : a run that was begun with other flags must not go on with these.
 must_not_have_changed() {
-  if [[ -e $1 && $(<"$1") != "$train" ]]; then
+  if [[ ! -e $1 ]]; then
+    printf '%s' "$train" >"$1.tmp" && mv "$1.tmp" "$1" || exit
+  elif [[ $(<"$1") != "$train" ]]; then
     die "$(dirname "$1") was begun with --train '$(<"$1")' and not with '$train':" \
       "choose another --exp-root and --results, or remove it"
   fi
-  printf '%s' "$train" >"$1"
 }
 
 # run_seed VARIANT SEED EXP_DIR RESULT : train, decode, measure, and write the result.
@@ -112,8 +133,9 @@ run_seed() {
 }
 
 train_seed() {
+  "$python" "$root/local/seed_result.py" "$3" --begins || return
   # shellcheck disable=SC2086 # words are what train holds
-  "$python" sampled_transducer/train.py "$1" --exp-dir "$3" \
-    --training.seed "$2" --training.threads 1 $train || return
+  "$python" sampled_transducer/train.py "$1" --training.threads 1 $train \
+    --exp-dir "$3" --training.seed "$2" || return
   "$python" "$root/local/seed_result.py" "$3" --trained "$1"
 }

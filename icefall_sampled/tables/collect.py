@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -14,35 +15,78 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from icefall_sampled import checkpoint, scoring
 from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json
+from icefall_sampled.config_json import from_json, leaves
 from icefall_sampled.files import replacing
 from icefall_sampled.losses import lattice
 from icefall_sampled.results import commit, memory_of, processor, scores_of
-from icefall_sampled.tables.result import Errors, RunResult, SetErrors, Trained
+from icefall_sampled.tables.result import CURVES, Curve, Errors, RunResult, SetErrors, Trained
 from icefall_sampled.tables.table import Decoding, SeedTable
 
 TRAINED = "trained.json"
+COMMITS = "commits.txt"
+"""Of the code that began the run and went on with it, a line each."""
 CHANGES = "changes.txt"
 """Flags of train.py besides those of every run; run_table.sh writes it before training."""
 
-
-Curve = tuple[tuple[int, float], ...]
+NOT_DECISIVE = ("exp_dir", "training.seed", "training.threads")
 
 
 def dev_curves(exp_dir: Path) -> dict[str, Curve]:
-    """(step, greedy error rate on dev in percent) at each validation of the transducer.
+    """(step, processor seconds, greedy error rate on dev in percent) at each validation.
 
-    By measure, wer_percent or cer_percent: those that training has written to TensorBoard.
+    By the names in CURVES: those that training has written to TensorBoard, which begin with the
+    transducer's first validation. Without TensorBoard's folder there are none.
     """
+    board = exp_dir / "tensorboard"
+    if not board.is_dir():
+        return {}
     logging.getLogger("tensorboard").setLevel(logging.WARNING)  # it reports the end of a file
-    events = EventAccumulator(str(exp_dir / "tensorboard"))
+    events = EventAccumulator(str(board))
     events.Reload()
-    measured = events.Tags()["scalars"]
-    return {
-        name: tuple((p.step, round(p.value, 2)) for p in events.Scalars(f"dev/{name}"))
-        for name in ("wer_percent", "cer_percent")
-        if f"dev/{name}" in measured
+
+    def scalars(name: str) -> dict[int, float]:
+        known = f"dev/{name}" in events.Tags()["scalars"]
+        return {p.step: p.value for p in events.Scalars(f"dev/{name}")} if known else {}
+
+    seconds = {step: round(value, 1) for step, value in scalars("processor_seconds").items()}
+    curves = {
+        name: tuple((step, seconds.get(step), round(v, 2)) for step, v in scalars(name).items())
+        for name in CURVES.values()
     }
+    return {name: curve for name, curve in curves.items() if curve}
+
+
+def config_digest(config: Config) -> str:
+    """Which training a config asks for, as 12 hexadecimal digits of a SHA-256.
+
+    Seed, threads and folders do not count, the names of files do. Nor do fields that are at their
+    defaults: so a field that `Config` gets later does not change what older runs have.
+    """
+    decisive, default = (
+        {
+            name: value.name if isinstance(value, Path) else value
+            for name, value in leaves(which).items()
+            if name not in NOT_DECISIVE
+        }
+        for which in (config, Config())
+    )
+    differing = {name: value for name, value in decisive.items() if value != default[name]}
+    return hashlib.sha256(json.dumps(differing, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def note_commit(exp_dir: Path) -> None:
+    """Write down which code begins a run, or goes on with it."""
+    noted = _commits(exp_dir)
+    if not noted and checkpoint.find(exp_dir):
+        noted = ["unknown"]
+    with replacing(exp_dir / COMMITS) as temporary:
+        lines = dict.fromkeys([*noted, commit()])
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def _commits(exp_dir: Path) -> list[str]:
+    path = exp_dir / COMMITS
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
 def note_trained(exp_dir: Path, *, variant: str) -> Trained:
@@ -53,27 +97,30 @@ def note_trained(exp_dir: Path, *, variant: str) -> Trained:
     Raises:
         ValueError: where the folder has no checkpoint.
     """
-    found = checkpoint.find(exp_dir)
-    if not found:
-        raise ValueError(f"exp_dir is {exp_dir}, it must have a checkpoint in it")
-    state = checkpoint.load(found[-1])
+    state = _last_state(exp_dir)
     seconds = state.get("processor_seconds")
     changes = exp_dir / CHANGES
     trained = Trained(
         variant=variant,
         seed=from_json(Config, state["config"]).training.seed,
-        commit=commit(),
+        commit=", ".join(_commits(exp_dir)) or commit(),
         machine=f"{os.cpu_count()} x {processor()}",
         torch=str(torch.__version__),
         lattice=str(lattice.BACKEND),
         steps=state["step"],
         processor_seconds=None if seconds is None else round(seconds, 1),
         changes=changes.read_text(encoding="utf-8").strip() if changes.is_file() else "",
-        dev_curves=dev_curves(exp_dir),
     )
     with replacing(exp_dir / TRAINED) as temporary:
         temporary.write_text(json.dumps(asdict(trained), indent=1), encoding="utf-8")
     return trained
+
+
+def _last_state(exp_dir: Path) -> dict[str, Any]:
+    found = checkpoint.find(exp_dir)
+    if not found:
+        raise ValueError(f"exp_dir is {exp_dir}, it must have a checkpoint in it")
+    return checkpoint.load(found[-1])
 
 
 def collect(exp_dir: Path, *, table: SeedTable) -> RunResult:
@@ -89,7 +136,9 @@ def collect(exp_dir: Path, *, table: SeedTable) -> RunResult:
     path, memory = exp_dir / TRAINED, memory_of(exp_dir)
     if not path.is_file():
         raise ValueError(f"{path} is missing, it must be there once the run is trained")
-    trained = from_json(Trained, path.read_text(encoding="utf-8"))
+    noted = json.loads(path.read_text(encoding="utf-8"))
+    noted.pop("dev_curves", None)  # runs that older code trained have them there
+    trained = from_json(Trained, json.dumps(noted))
     decodings = table.decodings_of(trained.variant)
     if not memory:
         raise ValueError(f"{exp_dir / 'memory.json'} is missing, the run must be measured")
@@ -102,6 +151,8 @@ def collect(exp_dir: Path, *, table: SeedTable) -> RunResult:
     ]
     return RunResult(
         trained=trained,
+        config=config_digest(from_json(Config, _last_state(exp_dir)["config"])),
+        dev_curves=dev_curves(exp_dir),
         memory_mib={name: round(mib, 2) for name, mib in memory.items()},
         decoded=tuple(dict.fromkeys(machines)),
         sets={name: _errors_on(exp_dir, name, decodings) for name in table.sets},

@@ -3,72 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from icefall_sampled.results import NOT_RUN, markdown, step_mib
-from icefall_sampled.tables.bootstrap import RESAMPLES, Floats, difference, error_rates
+from icefall_sampled.tables.bootstrap import RESAMPLES, difference, error_rates
 from icefall_sampled.tables.figure import Point
-from icefall_sampled.tables.result import RunResult, SetErrors, path_of, read_result
-from icefall_sampled.tables.table import Decoding, Measure, SeedTable
-
-Results = dict[str, list[RunResult]]
-"""By variant, a result for each seed."""
+from icefall_sampled.tables.reading import Counts, Results, counts_of, decoded_so
+from icefall_sampled.tables.result import CURVES, RunResult
+from icefall_sampled.tables.table import Comparison, Decoding, Measure, SeedTable
 
 
-def read_results(folder: Path, table: SeedTable) -> Results:
-    """The results of a table's runs, those that there are.
+@dataclass
+class Differences:
+    """Differences as cells of a report, which says how many of them it shows."""
 
-    Raises:
-        ValueError: where a file cannot be used, or two of them disagree on the utterances of a set.
-    """
-    results: Results = {row.variant: [] for row in table.rows}
-    utterances: dict[str, tuple[SetErrors, Path]] = {}
-    for row in table.rows:
-        for seed in table.seeds:
-            path = path_of(folder, row.variant, seed)
-            if not path.is_file():
-                continue
-            result = read_result(path)
-            if (result.trained.variant, result.trained.seed) != (row.variant, seed):
-                raise ValueError(
-                    f"{path} is of {result.trained.variant}, seed {result.trained.seed}: its name "
-                    "must be that of its run"
-                )
-            _same_utterances(result, path, utterances)
-            results[row.variant].append(result)
-    return results
+    shown: int = 0
 
-
-def _same_utterances(
-    result: RunResult, path: Path, known: dict[str, tuple[SetErrors, Path]]
-) -> None:
-    """Raise ValueError where a set is not the one that other results have."""
-    for name, part in result.sets.items():
-        first, where = known.setdefault(name, (part, path))
-        if (part.ids, part.words, part.characters) != (first.ids, first.words, first.characters):
-            raise ValueError(
-                f"{name} in {path} has other utterances than in {where}, it must be the same set"
-            )
-
-
-def errors_of(
-    runs: Iterable[RunResult], name: str, decoding: Decoding, measure: Measure
-) -> tuple[Floats, Floats] | None:
-    """(S, N) errors on a set, and the (N,) units of its references; None where no run has them."""
-    settings = decoding.settings
-    parts = [
-        run.sets[name] for run in runs if name in run.sets and settings in run.sets[name].decodings
-    ]
-    if not parts:
-        return None
-    if measure.unit == "utterances":
-        wrong = np.array([part.decodings[settings].words for part in parts]) > 0
-        return wrong.astype(np.float64), np.ones(wrong.shape[1])
-    errors = [getattr(part.decodings[settings], measure.unit) for part in parts]
-    reference = getattr(parts[0], measure.unit)
-    return np.array(errors, dtype=np.float64), np.array(reference, dtype=np.float64)
+    def cell(self, mine: Counts | None, other: Counts | None, *, paired_seeds: bool = False) -> str:
+        """The first minus the second, and its interval."""
+        if mine is None or other is None:
+            return "-"
+        self.shown += 1
+        found = difference(mine.errors, other.errors, mine.reference, paired_seeds=paired_seeds)
+        text = f"{found.estimate:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+        single = min(len(mine.errors), len(other.errors)) == 1
+        return f"{text}, 1 seed" if single else text
 
 
 def mean_and_spread(values: Iterable[float], *, digits: int = 2) -> str:
@@ -91,13 +53,13 @@ def mean_mib(runs: list[RunResult]) -> tuple[float | None, float | None]:
 
 def points_of(table: SeedTable, results: Results) -> list[Point]:
     """The rows that the figure shows: those that were measured and decoded as it wants."""
-    decoding = next(d for d in table.decodings if d.name == table.figure_decoding)
+    decoding = table.decoding(table.figure_decoding)
     points = []
     for row in table.rows:
-        errors = errors_of(results[row.variant], table.figure_set, decoding, table.measures[0])
+        counts = counts_of(results[row.variant], table.figure_set, decoding, table.measures[0])
         step, stored = mean_mib(results[row.variant])
-        if errors is not None and step is not None:
-            rates = error_rates(*errors)
+        if counts is not None and step is not None:
+            rates = error_rates(counts.errors, counts.reference)
             points.append(
                 Point(
                     name=row.variant, step_mib=step, stored_mib=stored,
@@ -117,10 +79,21 @@ def report(table: SeedTable, results: Results, *, header: str, figure: Path | No
         header: the text that comes first.
         figure: a picture that is shown, if it is there.
     """
-    blocks = [header.strip(), "## Rows", _rows(table, results), *_changes(results), _legend(table)]
-    for name in table.shown:
-        for decoding in table.decodings:
-            blocks += [f"## {name}, {decoding.name}", _errors(table, results, name, decoding)]
+    differences = Differences()
+    errors = [
+        block
+        for name in table.shown
+        for decoding in table.decodings
+        for block in (
+            f"## {name}, {decoding.name}",
+            _errors(table, results, name, decoding, differences),
+        )
+    ]
+    compared = _comparisons(table, results, differences)
+    blocks = [
+        header.strip(), "## Rows", _rows(table, results), *_changes(results),
+        _legend(differences), *errors, *compared, *_curves(table, results),
+    ]  # fmt: skip
     if figure is not None and figure.is_file():
         what = f"Memory of a training step against {table.figure_label}"
         blocks.append(f"![{what}]({figure.name})")
@@ -128,20 +101,18 @@ def report(table: SeedTable, results: Results, *, header: str, figure: Path | No
     return "\n\n".join(blocks) + "\n"
 
 
-def _legend(table: SeedTable) -> str:
+def _legend(differences: Differences) -> str:
     """What the numbers are."""
-    count = len(table.seeds)
-    narrow = (
-        f"It is somewhat too narrow: {count} seeds that are drawn again show "
-        f"{100 * (count - 1) / count:.0f} % of the variance between seeds."
-        if count > 1
-        else "With one seed it says nothing of the variance between seeds."
-    )
+    many = f" {differences.shown} intervals are shown: some lack zero by chance alone."
     return (
         "Error rates are means over the seeds, ± their standard deviation. A difference is that of "
-        f"two means, with its 95 % interval by paired bootstrap: {RESAMPLES:,} times utterances "
-        f"are drawn, in common for both rows, and seeds, for each row by itself. {narrow} An "
-        "interval without zero is a difference by more than chance."
+        f"two means, and its interval holds 95 % of {RESAMPLES:,} bootstrap samples: utterances "
+        "are drawn in common for both sides; seeds for each row by itself, or in common where both "
+        "sides are the same models. The 95 % are nominal: of simulated intervals between rows of "
+        "three seeds that did not differ, 0.5 % lacked zero where seeds did not differ either, and "
+        "14 % where seeds differed much (icefall_sampled/tables/bootstrap.py). Where a side has "
+        "1 seed, the interval lacks the variance between seeds and says nothing of other seeds."
+        + (many if differences.shown else "")
     )
 
 
@@ -169,27 +140,88 @@ def _how_many(table: SeedTable, runs: list[RunResult]) -> str:
     return str(wanted) if len(runs) == wanted else f"{len(runs)} of {wanted}"
 
 
-def _errors(table: SeedTable, results: Results, name: str, decoding: Decoding) -> str:
+def _errors(
+    table: SeedTable, results: Results, name: str, decoding: Decoding, differences: Differences
+) -> str:
     """The errors of all rows on a set, in one decoding."""
     columns = [cell for m in table.measures for cell in (m.name, f"minus {table.baseline}")]
     lines = []
     for row in table.rows:
         cells = [row.variant, _how_many(table, results[row.variant])]
         for measure in table.measures:
-            mine = errors_of(results[row.variant], name, decoding, measure)
-            other = errors_of(results[table.baseline], name, decoding, measure)
-            rates = mean_and_spread(error_rates(*mine)) if mine else "-"
+            mine = counts_of(results[row.variant], name, decoding, measure)
+            other = counts_of(results[table.baseline], name, decoding, measure)
+            rates = mean_and_spread(error_rates(mine.errors, mine.reference)) if mine else "-"
             is_baseline = row.variant == table.baseline
-            cells += [rates, "" if is_baseline else _minus(mine, other)]
+            cells += [rates, "" if is_baseline else differences.cell(mine, other)]
         lines.append(cells)
     return markdown(["row", "seeds", *columns], lines)
 
 
-def _minus(mine: tuple[Floats, Floats] | None, other: tuple[Floats, Floats] | None) -> str:
-    if mine is None or other is None:
-        return "-"
-    found = difference(mine[0], other[0], mine[1])
-    return f"{found.estimate:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+def _comparisons(table: SeedTable, results: Results, differences: Differences) -> list[str]:
+    """What the table compares besides, if anything: a table for each set."""
+    if not table.comparisons:
+        return []
+    header = ["row", "decoding", *(measure.name for measure in table.measures)]
+    blocks = ["## Other differences"]
+    for name in table.shown:
+        lines = [_compared(table, results, name, c, differences) for c in table.comparisons]
+        blocks += [f"### {name}", markdown(header, lines)]
+    return blocks
+
+
+def _compared(
+    table: SeedTable, results: Results, name: str, comparison: Comparison, differences: Differences
+) -> list[str]:
+    """A comparison on a set: what is subtracted from what, and by each measure the difference."""
+    mine, other = table.sides_of(comparison)
+    same_models = mine.row == other.row
+    runs, others = results[mine.row.variant], results[other.row.variant]
+    if same_models:
+        runs = others = decoded_so(runs, name, mine.decoding, other.decoding)
+    cells = [
+        differences.cell(
+            counts_of(runs, name, mine.decoding, measure),
+            counts_of(others, name, other.decoding, measure),
+            paired_seeds=same_models,
+        )
+        for measure in table.measures
+    ]
+    rows = dict.fromkeys([mine.row.variant, other.row.variant])
+    decodings = dict.fromkeys([mine.decoding.name, other.decoding.name])
+    return [" minus ".join(rows), " minus ".join(decodings), *cells]
+
+
+def _curves(table: SeedTable, results: Results) -> list[str]:
+    """How errors on dev fell in training, and how much time that took, if anything is known."""
+    measure = next((m for m in table.measures if m.unit in CURVES), None)
+    if measure is None:
+        return []
+    lines = {row.variant: _curve(results[row.variant], measure) for row in table.rows}
+    steps = sorted({step for line in lines.values() for step in line})
+    if not steps:
+        return []
+    rows = [[variant, *(line.get(step, "-") for step in steps)] for variant, line in lines.items()]
+    return [
+        "## dev, in training",
+        f"{measure.name} of greedy search at each validation, mean over the seeds, and the "
+        "processor seconds until then, where they are known.",
+        markdown(["row", *(f"step {step}" for step in steps)], rows),
+    ]
+
+
+def _curve(runs: list[RunResult], measure: Measure) -> dict[int, str]:
+    """By step, the mean error rate and the mean time until then."""
+    points: dict[int, list[tuple[float | None, float]]] = {}
+    for run in runs:
+        for step, seconds, percent in run.dev_curves.get(CURVES[measure.unit], ()):
+            points.setdefault(step, []).append((seconds, percent))
+    cells = {}
+    for step, found in points.items():
+        times = [seconds for seconds, _ in found if seconds is not None]
+        time = f", {np.mean(times):.0f} s" if times else ""
+        cells[step] = f"{np.mean([percent for _, percent in found]):.1f}{time}"
+    return cells
 
 
 def _changes(results: Results) -> list[str]:

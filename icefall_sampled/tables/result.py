@@ -17,6 +17,12 @@ from icefall_sampled.files import replacing
 FORMAT = 1
 """Counts up when a file can no longer be read as it was."""
 
+Curve = tuple[tuple[int, float | None, float], ...]
+"""Of each validation the step, the processor seconds until then if known, and the error rate."""
+
+CURVES = {"words": "wer_percent", "characters": "cer_percent"}
+"""What validation calls the error rate in a unit, where it measures that."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
@@ -25,7 +31,8 @@ class Trained:
     variant: str
     seed: int
     commit: str
-    """Of the code that trained; "+changes" follows where files differed from it."""
+    """Of the code that trained; "+changes" follows where files differed from it. Several with
+    commas between, if a run went on with other code; "unknown" for code that noted none."""
     machine: str
     """Processor, how many, and the system's architecture."""
     torch: str
@@ -35,12 +42,10 @@ class Trained:
     steps: int
     """Optimizer steps."""
     processor_seconds: float | None
-    """Of training, over all threads and processes, interruptions left out; None if unknown."""
+    """Of training, over all threads and processes, interruptions left out; None if unknown. What
+    loading workers took that had not ended at the last checkpoint is missing, some percent."""
     changes: str
     """Flags of train.py in which it differs from its variant, but for seed, threads and folder."""
-    dev_curves: dict[str, tuple[tuple[int, float], ...]]
-    """(step, greedy error rate on dev in percent) at each validation of the transducer, by measure:
-    wer_percent, where the texts are in words, and cer_percent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,10 @@ class RunResult:
     """All that a table needs of a training run."""
 
     trained: Trained
+    config: str
+    """Digest of the configuration, seed left out: the same in all seeds of a row."""
+    dev_curves: dict[str, Curve]
+    """Of greedy search on dev, from the transducer's first validation on; named as in CURVES."""
     memory_mib: dict[str, float]
     """Peak of a training step by softmax, as `icefall_sampled.memory measure` names them."""
     decoded: tuple[str, ...]

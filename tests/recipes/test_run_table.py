@@ -33,9 +33,8 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
              "--data.dev-cuts", f"{folder}/dev.jsonl.gz", "--data.lang-dir",
              f"{folder}/lang"]  # fmt: skip
     command = [
-        "bash", SCRIPT, "--train", " ".join(train), "--exp-root", folder / "exp", "--data-dir",
-        folder / "data", "--results", folder / "results", "--table", folder / "table.json",
-        "--output", folder / "RESULTS.md", *arguments,
+        "bash", SCRIPT, "--train", " ".join(train), "--exp-root", folder / "exp",
+        "--results", folder / "results", "--table", folder / "table.json", *arguments,
     ]  # fmt: skip
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.Popen(
@@ -60,7 +59,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     row = {"variant": "example_ctc", "description": "ours", "classes": "9 of 12"}
     write_table(
         folder, rows=[row], baseline="example_ctc", seeds=[7], sets=["dev"], shown=["dev"],
-        decodings=TABLE["decodings"][:1], figure_set="dev",
+        decodings=TABLE["decodings"][:1], figure_set="dev", comparisons=[],
+        data_dir=f"{folder}/data", output=f"{folder}/RESULTS.md",
     )  # fmt: skip
     return folder
 
@@ -110,7 +110,10 @@ def test_the_result_is_what_was_measured(folder: Path, finished: str) -> None:
     assert trained.processor_seconds is not None
     assert trained.processor_seconds > 0
     assert trained.changes.startswith("--encoder.subsampling-channels 4")
-    assert {step for step, _ in trained.dev_curves["cer_percent"]} <= set(range(6, 21))
+    assert trained.commit == ", ".join((exp_dir / "commits.txt").read_text().split())
+    curve = result.dev_curves["cer_percent"]
+    assert {step for step, _, _ in curve} <= set(range(6, 21))
+    assert all(0 < seconds <= trained.processor_seconds for _, seconds, _ in curve)
     assert result.memory_mib.keys() == json.loads((exp_dir / "memory.json").read_text()).keys()
     scores = json.loads((exp_dir / "greedy/scores-greedy-avg-1.json").read_text())["dev"]
     dev = result.sets["dev"]
@@ -124,13 +127,15 @@ def test_the_result_is_what_was_measured(folder: Path, finished: str) -> None:
     assert result.decoded == (scores["machine"],)
 
 
-def test_what_is_done_is_not_done_again(folder: Path, finished: str) -> None:
-    text = (folder / "RESULTS.md").read_text()
-    shutil.rmtree(folder / "exp" / RUN / "greedy")  # the result alone is enough
+def test_what_is_done_is_not_done_again(folder: Path, finished: str, tmp_path: Path) -> None:
+    text, greedy = (folder / "RESULTS.md").read_text(), folder / "exp" / RUN / "greedy"
+    greedy.rename(tmp_path / "greedy")  # the result alone is enough
     again = run(folder)
+    (tmp_path / "greedy").rename(greedy)
     assert again.returncode == 0
     assert "stage" not in again.stderr
-    assert "example_ctc, seed 7: done already" in again.stderr
+    done = f"{folder}/results/{RUN}.json and {folder}/exp/{RUN}"
+    assert f"example_ctc, seed 7: done already (to do it again, remove {done})" in again.stderr
     assert (folder / "RESULTS.md").read_text() == text
 
 
@@ -141,12 +146,25 @@ def test_what_is_missing_for_a_result_is_named(folder: Path, finished: str, tmp_
     for name, sentence in [
         ("trained.json", "trained.json is missing"),
         ("memory.json", "memory.json is missing"),
+        ("step-00000020.pt", "it must have a checkpoint in it"),
         ("", "has no hyps-dev-greedy-avg-1.jsonl"),
     ]:
         with pytest.raises(ValueError, match=sentence):
             collect(exp_dir, table=table)
         if name:
             shutil.copy(folder / "exp" / RUN / name, exp_dir)
+
+
+def test_the_folder_of_a_run_that_older_code_trained(
+    folder: Path, finished: str, tmp_path: Path
+) -> None:
+    exp_dir, table = tmp_path / RUN, read_table(folder / "table.json")
+    shutil.copytree(folder / "exp" / RUN, exp_dir)
+    trained = json.loads((exp_dir / "trained.json").read_text())
+    trained["dev_curves"] = {"cer_percent": [[6, 90.0]]}
+    (exp_dir / "trained.json").write_text(json.dumps(trained))
+    (exp_dir / "commits.txt").unlink()
+    assert collect(exp_dir, table=table) == read_result(folder / f"results/{RUN}.json")
 
 
 def test_a_run_does_not_go_on_with_other_flags(folder: Path, finished: str, tmp_path: Path) -> None:
@@ -157,6 +175,25 @@ def test_a_run_does_not_go_on_with_other_flags(folder: Path, finished: str, tmp_
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_trains_nothing(folder: Path, flag: str) -> None:
+    done = run(folder, flag)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: run_table.sh")
+    assert done.stderr == ""
+
+
+def test_a_run_that_is_killed_does_not_end_the_table() -> None:
+    """A signal that asks to stop does: 130 and 143 are those of SIGINT and SIGTERM."""
+    script = f". {ROOT}/shared/run_seeds.sh; stop_if_interrupted $0 || echo goes on"
+    for status in (1, 2, 130, 137, 143):
+        done = subprocess.run(
+            ["bash", "-c", script, str(status)], capture_output=True, text=True, check=False
+        )
+        ends = status in (130, 143)
+        assert (done.returncode, done.stdout) == ((status, "") if ends else (0, "goes on\n"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -164,6 +201,9 @@ def test_a_run_does_not_go_on_with_other_flags(folder: Path, finished: str, tmp_
         (["--seeds", "1 x"], "--seeds is '1 x', it must be whole numbers above 0"),
         (["--processes", "2"], "unknown option --processes"),
         (["--results"], "--results needs a value"),
+        (["-x"], "unknown option -x"),
+        (["--seeds", "7 8"], "seeds: 8 is not in the table, it must be among 7"),
+        (["--train", "--data.num-workers 0 --training.seed=9"], "must be without --training.seed"),
     ],
 )
 def test_a_wrong_call_is_one_sentence(folder: Path, arguments: list[str], sentence: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from icefall_sampled.tables.result import (
     Errors,
@@ -30,6 +31,10 @@ TABLE = {
     ],
     "figure_set": "test",
     "figure_decoding": "greedy",
+    "comparisons": [
+        {"row": "sampled", "against": "full_noaux"},
+        {"row": "full", "decoding": "held", "against_decoding": "greedy"},
+    ],
     "rows": [
         {"variant": "full", "description": "all classes", "classes": "500"},
         {"variant": "sampled", "description": "some", "classes": "100 of 500"},
@@ -48,33 +53,46 @@ def write_table(folder: Path, **changes: object) -> Path:
 
 
 def make_result(variant: str, seed: int, words: tuple[int, ...]) -> RunResult:
-    """A run with these errors in words: utterances of ten words, each of four letters."""
+    """A run with these errors in words: utterances of ten words, each of four letters. With the
+    constraint it errs once less in the first.
+    """
     count = len(words)
-    errors = Errors(words=words, characters=tuple(2 * n for n in words))
+    errors, fewer = (
+        Errors(words=number, characters=tuple(2 * n for n in number))
+        for number in (words, tuple(max(0, n - (i == 0)) for i, n in enumerate(words)))
+    )
     part = SetErrors(
         ids=tuple(f"utterance-{i}" for i in range(count)),
         words=(10,) * count,
         characters=(40,) * count,
-        decodings={GREEDY: errors, CONSTRAINED: errors},
+        decodings={GREEDY: errors, CONSTRAINED: fewer},
     )
     trained = Trained(
         variant=variant, seed=seed, commit="abc1234", machine="2 x Abacus (x86_64)", torch="1.13.1",
         lattice="k2", steps=3600, processor_seconds=100.0 + seed, changes="",
-        dev_curves={"wer_percent": ((600, 50.5), (1200, 25.0))},
     )  # fmt: skip
     memory = {"full, stored": 100.0, "full, fused": 40.0}
     if variant == "sampled":
         memory |= {"sampled, stored": 50.0, "sampled, fused": 30.0}
     return RunResult(
-        trained=trained, memory_mib=memory, decoded=("Commit abc1234.",), sets={"test": part}
-    )
+        trained=trained, config=f"digest of {variant}", memory_mib=memory,
+        dev_curves={"wer_percent": ((600, None, 50.0 + seed), (1200, 30.0 + seed, 25.0))},
+        decoded=("Commit abc1234.",), sets={"test": part},
+    )  # fmt: skip
 
 
 def write_run(
-    folder: Path, variant: str, seed: int, words: tuple[int, ...], *, changes: str = ""
+    folder: Path,
+    variant: str,
+    seed: int,
+    words: tuple[int, ...],
+    *,
+    config: str = "",
+    **trained: Any,
 ) -> Path:
-    """`make_result` as a file."""
+    """`make_result` as a file, with changes."""
     result = make_result(variant, seed, words)
     path = path_of(folder, variant, seed)
-    write_result(path, replace(result, trained=replace(result.trained, changes=changes)))
+    changed = replace(result, trained=replace(result.trained, **trained))
+    write_result(path, replace(changed, config=config or result.config))
     return path
