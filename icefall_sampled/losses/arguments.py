@@ -1,4 +1,4 @@
-"""What both losses accept: the checks of their arguments, and the reduction over utterances."""
+"""Argument checks that the losses share, and the reduction over utterances."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 def choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """`value` is one of the allowed words."""
+    """Check that `value` is one of the allowed words."""
     if value not in allowed:
         raise ValueError(f"{name} must be one of {allowed}, was {value!r}")
 
@@ -66,7 +66,7 @@ def check_values(
     num_frames: int,
     more: list[Check],
 ) -> None:
-    """What needs the values of tensors, with one synchronisation."""
+    """The checks that need the values of tensors, with one device synchronisation."""
     valid = valid_positions(targets.shape[1], target_lengths)
     raise_first(
         [
@@ -83,8 +83,8 @@ def check_values(
 def _finite_check(name: str, tensor: Tensor) -> Check:
     """Every element is finite.
 
-    The sum shows it without a boolean for each of V x J elements. That a sum of finite elements
-    overflows is the false alarm.
+    A finite sum proves it without storing a boolean for each of V x J elements. A sum of finite
+    elements may overflow: `sentence` then looks at each element and returns None.
     """
 
     def sentence() -> str | None:
@@ -113,7 +113,7 @@ def check_batch(
 def prepare_vocabulary(
     name: str, vocabulary: SampledVocabulary | None, device: torch.device
 ) -> SampledVocabulary | None:
-    """The vocabulary on a device and in int64, the one type by which every torch gathers."""
+    """The vocabulary on a device, in int64: the only index type of `gather` in every torch."""
     if vocabulary is None:
         return None
     return SampledVocabulary(
@@ -124,7 +124,7 @@ def prepare_vocabulary(
 def _prepare(name: str, tensor: Tensor, device: torch.device) -> Tensor:
     check_integers(name, tensor)
     if tensor.dim() > 0 and tensor.stride(0) == 0:
-        # Strategy "batch": a copy of the whole would hide that all rows are one.
+        # Strategy "batch" expands one row (stride 0). Copying all rows would lose that stride.
         return tensor[:1].to(device, torch.int64).expand(tensor.shape)
     return tensor.to(device, torch.int64)
 
@@ -136,7 +136,7 @@ def vocabulary_checks(
     target_lengths: Tensor,
     vocab_size: int,
 ) -> list[Check]:
-    """A sampled vocabulary, perhaps made by hand, fits these targets."""
+    """Checks that a sampled vocabulary, perhaps built by the user, fits these targets."""
     ids, columns = vocabulary.ids, vocabulary.targets
     num_rows = targets.shape[0]
     if ids.dim() != 2 or ids.shape[0] != num_rows or ids.shape[1] < 1:
@@ -186,7 +186,7 @@ def zero_beyond(rows: Tensor, lengths: Tensor) -> Tensor:
 
 
 def reduce_loss(losses: Tensor, reduction: str) -> Tensor:
-    """(N,) losses to one number, or to themselves."""
+    """(N,) losses reduced to a scalar; "none" returns them unchanged."""
     if reduction == "mean":
         return losses.mean()
     return losses.sum() if reduction == "sum" else losses

@@ -1,4 +1,4 @@
-"""How much is computed at a time: one budget in MiB, and lists of nodes cut to fit it."""
+"""Chunk sizes: one memory budget in MiB, and lists of lattice nodes cut to fit it."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor
 
 MAX_COLUMNS = 2048
 """Classes in one block of logits: enough for an efficient matrix product. A larger vocabulary
-comes in several blocks, so that the rows of a block need not become few."""
+is split into several blocks, so that each block can keep many rows."""
 
 MIN_ROWS = 32
-"""Rows in one block at the least, however small the budget."""
+"""The fewest rows in one block, however small the budget."""
 
 _chunk_mib = 8.0
 
 
 def set_chunk_mib(mib: float) -> None:
-    """Set how much memory the fused losses may use for what they compute and forget.
+    """Set how much memory the fused losses may use for temporary tensors.
 
-    A process-wide setting. The default, 8, is about what the caches of a CPU hold; a GPU is
+    A process-wide setting. The default, 8, is about the size of a CPU's caches; a GPU is
     faster with a few hundred.
     """
     global _chunk_mib
@@ -41,13 +41,13 @@ def chunk_elements(dtype: torch.dtype) -> int:
 
 
 def chunk_rows(dtype: torch.dtype, *, columns: int, width: int, reserved: int = 0) -> int:
-    """How many rows fit: each has its logits, and three rows of the inputs' width."""
+    """How many rows fit the budget: each needs its logits and three vectors of `width`."""
     return max(MIN_ROWS, (chunk_elements(dtype) - reserved) // (columns + 3 * width))
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """G utterances with M nodes each; one "utterance" holds all nodes if they share weights."""
+    """G utterances with M nodes each; G is 1 where all utterances share the weights."""
 
     index: Tensor
     """(G, M) nodes as positions in a flattened (N, T, U + 1)."""
@@ -56,7 +56,7 @@ class Chunk:
     """(G,) rows of the minibatch whose weights to use; None where all share them."""
 
     is_filling: Tensor | None
-    """(G, M) true where a shorter utterance repeats its last node; None if it nowhere does."""
+    """(G, M) true in padding, where a shorter utterance repeats its last node; None without any."""
 
 
 def cut(nodes: Tensor, dtype: torch.dtype, *, columns: int, width: int) -> Iterator[Chunk]:
@@ -69,10 +69,11 @@ def cut(nodes: Tensor, dtype: torch.dtype, *, columns: int, width: int) -> Itera
 def cut_by_utterance(
     nodes: Tensor, counts: list[int], dtype: torch.dtype, *, columns: int, width: int
 ) -> Iterator[Chunk]:
-    """Chunks of nodes of which each utterance has weights of its own.
+    """Chunks of nodes where each utterance has its own weights.
 
-    `nodes` is sorted by utterance, `counts` says how many each has. A long utterance is cut;
-    short ones of similar length (within 4/5, because filling up costs time) go together.
+    `nodes` is sorted by utterance; `counts` has the number of nodes of each utterance. A long
+    utterance is cut. Short ones share a chunk if each has at least 4/5 as many nodes as the
+    longest, because padding costs time.
     """
     starts = [0]
     for count in counts:
@@ -95,7 +96,7 @@ def cut_by_utterance(
 
 
 def _group(nodes: Tensor, starts: list[int], counts: list[int], utterances: list[int]) -> Chunk:
-    """The utterances side by side, filled up to the longest, which is the first."""
+    """One chunk of several utterances, padded to the longest, which is the first."""
     table = torch.tensor([starts, counts, utterances], device=nodes.device)
     if len(utterances) == 1:
         return Chunk(nodes[starts[0] : starts[0] + counts[0]][None], table[2], None)

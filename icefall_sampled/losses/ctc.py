@@ -97,7 +97,7 @@ def ctc_loss(
 
     Returns:
         The loss in nats, float64 for a float64 `hidden`, else float32; or (loss, mean posterior).
-        What `hidden` and `targets` hold beyond the lengths, NaN included, influences nothing.
+        Values of `hidden` and `targets` beyond the lengths, NaN included, have no effect.
 
     Raises:
         ValueError: an argument has the wrong shape or value; the sentence names it.
@@ -142,7 +142,7 @@ def _naive(
     has_label = valid_positions(targets.shape[1], target_lengths)
     hidden = hidden.masked_fill(~has_frame[:, :, None], 0)
     labels = targets.masked_fill(~has_label, 0)
-    # `hidden` says in which type to compute, whatever the parameters are.
+    # Compute in the type of `hidden`, whatever the types of the parameters.
     weight, bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
     logits = torch.nn.functional.linear(hidden, weight, bias)
     if logits.dtype in (torch.float16, torch.bfloat16):

@@ -37,9 +37,9 @@ def fused_ctc(
 
 
 def _small_alphabet(targets: Tensor, target_lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Each row's classes, (N, U + 1): blank, its distinct targets, filling; and (N, U) columns.
+    """Each row's classes, (N, U + 1): blank, its distinct targets, padding; and (N, U) columns.
 
-    The filling is blank again. No target points there, so nothing comes of it.
+    The padding is blank again. No target points to it, so it has no effect.
     """
     has_label = valid_positions(targets.shape[1], target_lengths)
     labels = torch.where(has_label, targets, 0).long()
@@ -141,7 +141,7 @@ def _add_posterior(
     for block in blocks:
         if len(blocks) == 1:
             probs = only_block
-        else:  # the earlier blocks are forgotten, and were relative to another peak
+        else:  # the earlier blocks were freed, and were relative to another peak
             probs = layer.logits(chunk, block).sub_(norm[:, None]).exp_()
         posterior[:, block].index_add_(0, utterance, probs)
 
@@ -151,8 +151,9 @@ def _path_posteriors(
 ) -> tuple[Tensor, Tensor]:
     """(N,) losses and the (N, T, A) posterior of each class at each frame, given the targets.
 
-    torch's ctc_loss takes its input for a whole log-softmax and gives softmax - posterior as
-    the gradient. So the posterior is exp(input) - gradient, whatever the input.
+    torch's ctc_loss assumes that its input is a log-softmax over all classes, and returns
+    exp(input) - posterior as the gradient. So the posterior is exp(input) - gradient for any
+    input.
     """
     with torch.enable_grad():
         leaf = log_probs.detach().requires_grad_()
@@ -177,7 +178,7 @@ def _gradients(
     scale: Tensor,
     needed: tuple[bool, ...],
 ) -> tuple[Tensor | None, ...]:
-    """At each frame scale * (softmax - posterior), taken to hidden, weight and bias."""
+    """Gradients of hidden, weight and bias, from scale * (softmax - posterior) at each frame."""
     num_frames = hidden.shape[1]
     flat, norm, steps = hidden.flatten(0, 1), norm.view(-1), steps.flatten(0, 1)
     to_hidden, to_weight, to_bias = (
@@ -190,7 +191,7 @@ def _gradients(
         chunk, classes = flat[rows].to(layer.matmul_dtype), ids[utterance]
         for block in layer.blocks():
             grad = layer.logits(chunk, block).sub_(norm[rows][:, None])
-            # Far below all that counts, and no denormal numbers, which are slow on a CPU.
+            # exp(-70) is negligible, and not a denormal number, which would be slow on a CPU.
             grad.clamp_(min=-70).exp_()
             inside = classes.ge(block.start) & classes.lt(block.stop)
             place = classes.sub(block.start).clamp_(0, grad.shape[1] - 1)
@@ -203,5 +204,5 @@ def _gradients(
                 to_weight[block] += (grad.t() @ chunk).to(layer.dtype)
             if to_hidden is not None:
                 to_hidden[rows] += (grad @ layer.weight[block]).to(layer.dtype)
-            del grad  # before the next block's is there
+            del grad  # free it before the next block is computed
     return None if to_hidden is None else to_hidden.view_as(hidden), to_weight, to_bias

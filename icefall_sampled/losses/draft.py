@@ -1,4 +1,4 @@
-"""Coarse to fine: a few classes find the part of the lattice that is worth computing."""
+"""The draft pass: a softmax over few classes finds the lattice nodes worth computing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from icefall_sampled.sampling.checks import valid_positions
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
 WINDOW = 4
-"""Labels before and after the next one that a draft looks at."""
+"""How many labels before and after the next one are in the draft's softmax."""
 
 
 def draft_log_probs(
@@ -20,13 +20,13 @@ def draft_log_probs(
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities of blank and of the next label, each (N, T, U + 1), over few classes.
 
-    The softmax at each u is over blank, the labels within `WINDOW` of the next one, and the
-    draft's negatives, as far as the exact softmax has them: with others in it, a draft of random
-    logits cut paths that had a third of the probability. All the utterance's labels instead of
-    the nearest made the loss no more accurate, and the cost grow with the square of U.
+    The softmax at each u is over blank, the labels within `WINDOW` of the next one, and those
+    of the draft's negatives that the exact softmax has too. With other negatives, a draft of
+    random logits cut paths that had a third of the probability. Using all labels of the
+    utterance made the loss no more accurate, and the cost grow with the square of U.
 
-    Every node is visited, so nothing needs to be looked up by node, as the exact pass does: the
-    frames and prefixes of a few utterances are combined as they lie.
+    The draft visits every node, so it broadcasts the frames and prefixes of a few utterances
+    against each other. The exact pass looks both up for each node.
 
     Args:
         joiner: the whole output layer and its inputs; its `labels` are not used.
@@ -34,16 +34,16 @@ def draft_log_probs(
         lengths: of the encoder and of the targets, each (N,).
 
     Returns:
-        Values beyond the lengths mean nothing.
+        Values beyond the lengths are undefined.
     """
     num_rows, num_frames, num_prefixes = *joiner.encoder_out.shape[:2], joiner.labels.shape[1]
     classes, is_first = _classes(joiner.ids, draft, lengths[1])
-    own = 1 + WINDOW  # where the next label stands, if it stands nowhere before
+    own = 1 + WINDOW  # the next label's column, unless an earlier one has its class
     place = (classes.eq(classes[:, :, own, None]) & is_first).int().argmax(2)
     blank = joiner.bias.new_empty(num_rows, num_frames, num_prefixes)
     label = torch.empty_like(blank)
     frames, prefixes = (x.tolist() for x in lengths)
-    # A node needs hidden and its logits, and each of them once more on the way.
+    # A node needs its hidden vector and its logits, and a temporary copy of each.
     num_classes = classes.shape[2]
     per_prefix = num_frames * 2 * (joiner.width + num_classes) + num_classes * joiner.width
     size = max(1, chunk_elements(joiner.dtype) // per_prefix)
@@ -64,9 +64,9 @@ def draft_log_probs(
 def _classes(
     ids: Tensor | None, draft: SampledVocabulary, target_lengths: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """(N, U + 1, C) class ids at each u: blank, near labels, negatives; and which ones count.
+    """(N, U + 1, C) class ids at each u: blank, near labels, negatives; and which columns count.
 
-    A class counts where it stands for the first time, if it is one of `ids`.
+    A column counts where its class appears for the first time, if the class is one of `ids`.
     """
     num_rows, num_labels = draft.targets.shape
     has_label = valid_positions(num_labels, target_lengths)
@@ -74,13 +74,13 @@ def _classes(
         ~has_label, 0
     )
     near = torch.nn.functional.pad(labels, (WINDOW, WINDOW + 1)).unfold(1, 2 * WINDOW + 1, 1)
-    # Rows with fewer positives have more negatives: all take as many as the others have.
+    # Rows with fewer positives have more negatives. All rows take the smallest number.
     num_negatives = draft.ids.shape[1] - int(draft.num_positive.max())
     column = torch.arange(num_negatives, device=labels.device)
     negatives = draft.ids.gather(1, draft.num_positive[:, None] + column)
     if ids is not None:
         is_class = negatives[:, :, None].eq(ids[:, None]).any(2)
-        negatives = negatives.masked_fill(~is_class, 0)  # blank for the second time
+        negatives = negatives.masked_fill(~is_class, 0)  # a repeated blank does not count
     shape = num_rows, num_labels + 1
     classes = torch.cat(
         [
@@ -90,7 +90,7 @@ def _classes(
         ],
         2,
     )
-    # The negatives differ from each other: each is compared with blank and the near labels alone.
+    # The negatives are distinct, so comparing with blank and the near labels is enough.
     few = classes[:, :, : 2 * WINDOW + 2]
     before = torch.ones(classes.shape[2], few.shape[2], dtype=torch.bool, device=few.device)
     again = classes[..., None].eq(few[:, :, None]) & before.tril(-1)
@@ -98,7 +98,7 @@ def _classes(
 
 
 def _layer(joiner: Joiner, classes: Tensor, is_first: Tensor) -> tuple[Tensor, Tensor]:
-    """Weights (G, C, J) and biases (G, C, 1) for `_hidden`, a row of classes after the other."""
+    """Weights (G, C, J) and biases (G, C, 1) that go with `_hidden`; G is rows times u."""
     weight, bias = joiner.weight[classes.flatten(0, 1)], joiner.bias[classes]
     bias = bias.masked_fill(~is_first, -torch.inf).flatten(0, 1)
     if joiner.activation == "tanh":
@@ -107,9 +107,10 @@ def _layer(joiner: Joiner, classes: Tensor, is_first: Tensor) -> tuple[Tensor, T
 
 
 def _hidden(joiner: Joiner, rows: slice, t: slice, u: slice) -> Tensor:
-    """(rows, u, t, J) hidden vectors; of tanh(x) half of it and 1/2, which is sigmoid(2 x).
+    """(rows, u, t, J) hidden vectors; instead of tanh(x), sigmoid(2 x) = tanh(x) / 2 + 1 / 2.
 
-    On a CPU torch computes a sigmoid four times as fast as a tanh.
+    On a CPU, torch computes a sigmoid four times as fast as a tanh. The bias of `_layer` and the
+    scale of `_log_probs` correct for the difference.
     """
     encoder = joiner.encoder_out[rows, None, t].to(joiner.dtype)
     predictor = joiner.predictor_out[rows, u, None].to(joiner.dtype)
@@ -121,10 +122,10 @@ def _hidden(joiner: Joiner, rows: slice, t: slice, u: slice) -> Tensor:
 def _log_probs(
     hidden: Tensor, layer: tuple[Tensor, Tensor], place: Tensor, scale: int
 ) -> tuple[Tensor, Tensor]:
-    """(rows, t, u) log-probabilities of blank and of the next label, a column of the layer."""
+    """(rows, t, u) log-probabilities of blank and of the next label, which is column `place`."""
     weight, bias = layer
     shape = hidden.shape[:3]  # rows, u, t
-    # Classes times frames, not frames times classes: few rows are faster than few columns.
+    # Classes by frames, not frames by classes: few rows are faster than few columns.
     frames = hidden.to(weight.dtype).flatten(0, 1).transpose(1, 2)
     if weight.dtype == bias.dtype:
         logits = torch.baddbmm(bias, weight, frames, alpha=scale)  # (rows * u, C, t)
@@ -148,9 +149,9 @@ def worthwhile_nodes(
 ) -> Tensor:
     """Which nodes the draft lattice visits with a posterior above `min_occupancy`.
 
-    One whole path is always among them, so that the loss stays finite: the one that leaves each
-    frame at the median of the draft's distribution over where to leave it. An alignment leaves a
-    frame once, and no later frame further down; so the medians never fall.
+    One whole path is always among them, so that the loss stays finite. It leaves each frame at
+    the median u of the draft's posterior of blank steps. An alignment leaves each frame once,
+    and never at a smaller u than the frame before, so the medians never fall.
 
     Args:
         blank_log_probs: (N, T, U + 1) of the draft.
@@ -172,11 +173,11 @@ def worthwhile_nodes(
     exits = blank.cumsum(2).lt(0.5).sum(2)  # (N, T)
     is_last = torch.arange(num_frames, device=blank.device) >= encoder_lengths[:, None] - 1
     exits = torch.minimum(exits, target_lengths[:, None])
-    # Rounding may make a median fall after all.
+    # Rounding errors may still make a median fall.
     exits = torch.where(is_last, target_lengths[:, None], exits).cummax(1).values
     entries = torch.nn.functional.pad(exits[:, :-1], (1, 0))
     u = torch.arange(num_nodes, device=blank.device)
     on_path = u.ge(entries[:, :, None]) & u.le(exits[:, :, None])
     occupancy = torch.nn.functional.pad(label, (0, 1)).add_(blank)
-    # `not <=` instead of `>`: where the draft is NaN, the loss shall be NaN too.
+    # `not <=` instead of `>` keeps nodes where the draft is NaN, so that the loss is NaN too.
     return (~occupancy.le(min_occupancy) | on_path) & inside

@@ -1,4 +1,4 @@
-"""The transducer loss that stores three numbers a node instead of K logits."""
+"""The transducer loss that stores three numbers per node instead of K logits."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def _classes(
     has_label = valid_positions(targets.shape[1], target_lengths)
     labels = torch.nn.functional.pad(labels.masked_fill(~has_label, 0).long(), (0, 1))
     ids = None if vocabulary is None else vocabulary.ids
-    # Strategy "batch": all rows are one row.
+    # Strategy "batch" expands one row (stride 0): keep that row alone.
     return ids[:1] if ids is not None and ids.stride(0) == 0 else ids, labels
 
 
 def log_probs_at(joiner: Joiner, nodes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Blank's and the next label's log-probability and the log of the softmax's denominator.
+    """Log-probabilities of blank and of the next label, and the softmax's log denominator.
 
-    Each (N, T, U + 1). `nodes` is a boolean of that shape; elsewhere the log-probabilities are
-    minus infinity and the denominator's log, which is always float64, is 0.
+    Each is (N, T, U + 1); the log denominator is always float64. `nodes` is a boolean of that
+    shape. At the other nodes, log-probabilities are minus infinity and log denominators are 0.
     """
     blank = joiner.bias.new_full(nodes.shape, -torch.inf)
     label = torch.full_like(blank, -torch.inf)
@@ -101,8 +101,8 @@ def _chunk_log_probs(joiner: Joiner, chunk: Chunk) -> tuple[Tensor, Tensor, Tens
             label = torch.where(inside, found, label)
             old_peak, peak = peak, torch.maximum(peak, block_peak)
             total = total * (old_peak - peak).exp() + logits.sub_(peak[..., None]).exp_().sum(2)
-        del logits  # before the next block's are there
-    # A float32 sum of these would lose digits that the logits have.
+        del logits  # free them before the next block is computed
+    # A float32 sum of these two would lose digits of the logits.
     log_total = total.log()
     norm = peak.double() + log_total
     return (blank - peak).sub_(log_total), (label - peak).sub_(log_total), norm
@@ -140,7 +140,7 @@ class _FusedLogLikelihood(torch.autograd.Function):
                     overwrite=True,
                 )
             blank, label, norm = log_probs_at(joiner, nodes)
-            # No label follows the last prefix: its column, minus infinity so far, becomes zero.
+            # No label follows the last prefix. Its column is still minus infinity and must be zero.
             total, *_ = posteriors(blank, label[:, :, :-1], *lengths, overwrite=True)
             label[:, :, -1] = 0
         ctx.save_for_backward(

@@ -13,7 +13,7 @@ from icefall_sampled.losses.joiner_chunks import Joiner
 
 @dataclass(frozen=True)
 class _Sums:
-    """Gradients as they add up; None where nobody asks for one."""
+    """Accumulated gradients; None where autograd needs none."""
 
     encoder_out: Tensor | None
     predictor_out: Tensor | None
@@ -23,7 +23,7 @@ class _Sums:
 
 @dataclass(frozen=True)
 class _Steps:
-    """What the forward pass left at each node, flattened (N, T, U + 1), and upstream's scale."""
+    """Results of the forward pass at each node, flattened (N, T, U + 1); the upstream gradient."""
 
     norm: Tensor
     blank: Tensor
@@ -31,7 +31,7 @@ class _Steps:
     scale: Tensor
     """(N,) absolute value of the gradient of each log-likelihood."""
     sign: Tensor | None
-    """(N,) its sign, or None if none is positive: so it is for a loss."""
+    """(N,) minus the sign of that gradient; None if no gradient is positive, as for a loss."""
 
 
 def joiner_gradients(
@@ -50,16 +50,16 @@ def joiner_gradients(
                                - (blank + label) * softmax[k]
 
     Args:
-        joiner: what the forward pass used.
+        joiner: the one of the forward pass.
         norm: (N, T, U + 1) float64 log of the softmax's denominator.
         blank: (N, T, U + 1) posterior of the blank step at each node.
         label: (N, T, U + 1) posterior of the label step.
         grad: (N,) gradient with respect to the log-likelihoods.
-        needed: which of the four are asked for.
+        needed: which of the four autograd needs.
         min_occupancy: nodes with blank + label of at most this are left out.
     """
     shapes = (joiner.encoder_out, joiner.predictor_out, joiner.weight, joiner.bias)
-    # What is added up node by node, or chunk by chunk from all nodes, loses digits in float32.
+    # In float32, the sums over many nodes of predictor_out and bias would lose digits.
     dtypes = joiner.dtype, torch.float64, joiner.dtype, torch.float64
     sums = _Sums(
         *(
@@ -69,7 +69,7 @@ def joiner_gradients(
     )
     if not any(needed):
         return tuple(vars(sums).values())
-    # `not <=` instead of `>`, so that NaN, which a broken model makes, is passed on.
+    # `not <=` instead of `>` keeps nodes with NaN, so that a broken model gets NaN gradients.
     lowest = max(min_occupancy, _smallest(joiner.dtype))
     visited = ~(blank + label).le(lowest) & grad.ne(0)[:, None, None]
     nodes = visited.view(-1).nonzero()[:, 0]
@@ -87,9 +87,10 @@ def _add_chunk(joiner: Joiner, chunk: Chunk, steps: _Steps, sums: _Sums) -> None
     if chunk.is_filling is not None:
         scale = scale.masked_fill(chunk.is_filling, 0)
     blank, label = steps.blank[chunk.index] * scale, steps.label[chunk.index] * scale
-    # The occupancy goes into the exponent. There its product with the softmax can be kept from
-    # being a denormal number, which would make a CPU's matrix products ten times slower.
-    # The subtraction goes in two steps, of which the first is exact, to lose no digits.
+    # The log of the occupancy is added to the exponent. Clamping the exponent then keeps the
+    # product of occupancy and softmax from becoming a denormal number, which would make a CPU's
+    # matrix products ten times slower.
+    # The subtraction takes two steps, the first of them exact, to lose no digits.
     norm = steps.norm[chunk.index]
     coarse = norm.round()
     fine = (norm - coarse - (blank + label).log()).to(joiner.dtype)
@@ -118,7 +119,7 @@ def _add_chunk(joiner: Joiner, chunk: Chunk, steps: _Steps, sums: _Sums) -> None
             product = (grad @ weight).to(joiner.dtype)
             to_hidden = product if to_hidden is None else to_hidden.add_(product)
             del product
-        del grad  # before the next block's is there
+        del grad  # free it before the next block is computed
     if to_hidden is not None:
         _add_inputs(joiner, hidden, to_hidden.view_as(hidden), frame, prefix, sums)
 
@@ -126,7 +127,7 @@ def _add_chunk(joiner: Joiner, chunk: Chunk, steps: _Steps, sums: _Sums) -> None
 def _add_inputs(
     joiner: Joiner, hidden: Tensor, grad: Tensor, frame: Tensor, prefix: Tensor, sums: _Sums
 ) -> None:
-    """From the gradient of hidden (overwritten, like hidden) to those of its two terms."""
+    """Add the gradient of hidden to those of its two terms; overwrites `grad` and `hidden`."""
     if joiner.activation == "tanh":
         grad.mul_(hidden.mul_(hidden).neg_().add_(1))
     else:
@@ -158,10 +159,10 @@ def _add_product(total: Tensor, classes: Tensor | slice, grad: Tensor, hidden: T
 
 
 def _lowest_exponent(dtype: torch.dtype) -> float:
-    """Where exp is far above the denormal numbers and far below all that counts."""
+    """An exponent whose exp is negligible, but far above the denormal numbers."""
     return -70.0 if dtype == torch.float32 else -600.0
 
 
 def _smallest(dtype: torch.dtype) -> float:
-    """The smallest occupancy worth a look, about the exponential of the lowest exponent."""
+    """The smallest occupancy worth computing, about exp of the lowest exponent."""
     return 1e-30 if dtype == torch.float32 else 1e-260

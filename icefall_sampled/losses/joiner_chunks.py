@@ -1,4 +1,4 @@
-"""The joiner's output layer at a chunk of lattice nodes, computed, used and forgotten."""
+"""The joiner's output layer, computed for one chunk of lattice nodes at a time."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class Joiner:
     """(V,), in `dtype`."""
 
     ids: Tensor | None
-    """(N, K) classes of each utterance's softmax; None is all V for all. One row: (1, K)."""
+    """(N, K) classes of each utterance's softmax, or (1, K) shared by all; None means all V."""
 
     labels: Tensor
-    """(N, U + 1) the next label at each u as a column of the softmax; the last means nothing."""
+    """(N, U + 1) the next label at each u as a column of the softmax; the last is unused."""
 
     activation: str
 
     dtype: torch.dtype
-    """In which sums and softmaxes are done: float32 or float64."""
+    """Type of sums and softmaxes: float32 or float64."""
 
     matmul_dtype: torch.dtype
-    """In which matrix products are done: `dtype`, or what autocast says."""
+    """Type of matrix products: `dtype`, or the type that autocast sets."""
 
     @property
     def num_classes(self) -> int:
@@ -66,7 +66,7 @@ class Joiner:
         return chunks.cut_by_utterance(nodes, counts, self.dtype, columns=columns, width=self.width)
 
     def rows(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Utterance of each node, its row in a flattened encoder_out and in predictor_out."""
+        """Utterance of each node, and its rows in the flattened encoder_out and predictor_out."""
         _, num_frames, _ = self.encoder_out.shape
         num_nodes = self.predictor_out.shape[1]
         frame = index.div(num_nodes, rounding_mode="floor")

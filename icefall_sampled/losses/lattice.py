@@ -1,8 +1,8 @@
-"""Sums over alignments; the only file that knows k2 or fast_rnnt.
+"""Sums over alignments; the only file that imports k2 or fast_rnnt.
 
-Both packages hold the same recursion by the same authors, and lattice_torch.py has it a third time
-for where neither is. Their names stay in here: B, S, T (batch, labels, frames), px and py (label
-and blank steps), boundary.
+Both packages implement the same recursion, by the same authors. lattice_torch.py implements it in
+plain torch, for machines without either. The packages' names stay in these two files: B, S, T
+(batch, labels, frames), px and py (label and blank steps), boundary.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PACKAGES = ("k2", "fast_rnnt")
 
 
 def _load() -> tuple[ModuleType, dict[str, str]]:
-    """The first package that imports, or else our own, and why each one before it did not."""
+    """The first package that can be imported, else our own, and why each one before it failed."""
     failures: dict[str, str] = {}
     for name in _PACKAGES:
         try:
@@ -38,7 +38,7 @@ def _load() -> tuple[ModuleType, dict[str, str]]:
 _module, _failures = _load()
 
 BACKEND: str = "torch" if _module is lattice_torch else _module.__name__
-"""What sums the lattice: "k2", "fast_rnnt", or "torch" where neither can be imported."""
+"""The backend that sums the lattice: "k2", "fast_rnnt", or "torch" if neither can be imported."""
 
 
 def why() -> str:
@@ -93,18 +93,18 @@ def posteriors(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Log-likelihood (N,) and the posterior of each step: blank (N, T, U + 1), label (N, T, U).
 
-    The posterior of a step, the share of the probability of all alignments that takes it, is
-    the gradient of the log-likelihood. At each node, blank's and label's sum to its occupancy.
-    They are zero beyond the lengths, and NaN where the log-likelihood is not finite. Arguments,
-    type of the result and errors are those of `log_likelihood`; `overwrite` saves memory by
-    putting the posteriors where the log-probabilities were.
+    The posterior of a step is the share of the total probability that alignments with this step
+    have. It is the gradient of the log-likelihood. At each node, the posteriors of blank and
+    label sum to the node's occupancy. Posteriors are zero beyond the lengths, and NaN where the
+    log-likelihood is not finite. Arguments, type of the result and errors are those of
+    `log_likelihood`; `overwrite` saves memory by computing the posteriors in place.
     """
     dtype = torch.float64 if blank_log_probs.dtype == torch.float64 else torch.float32
     blank, label = blank_log_probs, label_log_probs
     if not overwrite:
         blank, label = torch.empty_like(blank, dtype=dtype), torch.empty_like(label, dtype=dtype)
     total = blank.new_empty(len(blank))
-    # A few utterances at a time: the backend needs six float64 numbers a node.
+    # A few utterances at a time: the backend needs six float64 numbers per node.
     size = max(1, chunk_elements(torch.float64) // (6 * blank[0].numel()))
     for rows in (slice(start, start + size) for start in range(0, len(blank), size)):
         total[rows], blank[rows], label[rows] = _posteriors(
@@ -122,15 +122,15 @@ def _posteriors(
     encoder_lengths: Tensor,
     target_lengths: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same for rows that the backend takes together, in float64."""
+    """`posteriors` of rows that the backend computes in one call, in float64."""
     px, py, boundary = _prepare(blank_log_probs, label_log_probs, encoder_lengths, target_lengths)
     with autocast(px.device.type, enabled=False):
         total, (px_grad, py_grad) = _backend(px.device).mutual_information_recursion(
             px, py, boundary, return_grad=True
         )
-    # The backend gives zeros for a sum that is NaN, and would hide a broken model.
+    # For a NaN total the backend returns zero posteriors, which would hide a broken model.
     broken = ~total.isfinite()[:, None, None]
-    # It leaves what lies outside the boundary unspecified.
+    # The backend leaves values outside the boundary undefined.
     has_blank, has_label = _inside(blank_log_probs, encoder_lengths, target_lengths)
     py_grad.masked_fill_(broken, torch.nan).masked_fill_(~has_blank, 0)
     px_grad = px_grad[:, :, :-1].masked_fill_(broken, torch.nan).masked_fill_(~has_label, 0)
@@ -138,10 +138,10 @@ def _posteriors(
 
 
 class _LogLikelihood(torch.autograd.Function):
-    """Gradients from `posteriors`, as often as they are asked for.
+    """A log-likelihood whose backward uses `posteriors` and can run more than once.
 
-    The backends have a backward of their own, but fast_rnnt's works only once: it scales the
-    gradients that it saved in place.
+    The backends have their own backward, but fast_rnnt's works only once: it scales its saved
+    gradients in place.
     """
 
     @staticmethod
@@ -160,7 +160,7 @@ class _LogLikelihood(torch.autograd.Function):
 
 
 def _backend(device: torch.device) -> ModuleType:
-    """The package in use, or our own for a GPU that the package was not compiled for."""
+    """The package in use, or our own on a GPU if the package was built without CUDA."""
     compiled = getattr(_module, "with_cuda", True)
     if callable(compiled):  # in fast_rnnt; k2 has a constant
         compiled = compiled()
@@ -182,12 +182,12 @@ def simple_losses(
 
     Args:
         encoder: (N, T, V).
-        predictor: (N, U + 1, V). That of an utterance without labels stands at prefix 1, not 0:
-            the packages take none that ends at 0.
+        predictor: (N, U + 1, V). An utterance without labels has its only prefix at
+            index 1, not 0: the packages accept none that ends at 0.
         targets: (N, U) in [0, V), U from 1 to T.
         encoder_lengths: (N,) in [1, T].
         target_lengths: (N,) in [0, U].
-        range_labels: R; a larger one than U + 1 is taken as U + 1.
+        range_labels: R; values above U + 1 mean U + 1.
         lm_scale: share of the predictor alone in the log-probabilities.
         am_scale: share of the encoder alone.
 
@@ -214,7 +214,7 @@ def simple_losses(
 
 
 def within_ranges(encoder: Tensor, predictor: Tensor, ranges: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, T, J), (N, U + 1, J) -> each as (N, T, R, J): what the kept prefixes of a frame join."""
+    """(N, T, J), (N, U + 1, J) -> two (N, T, R, J), at the prefixes that each frame keeps."""
     frames, prefixes = package_for(encoder.device).do_rnnt_pruning(encoder, predictor, ranges)
     return frames, prefixes
 
@@ -262,7 +262,7 @@ def _boundary(encoder_lengths: Tensor, target_lengths: Tensor) -> Tensor:
 
 
 def _at_least_float32(tensor: Tensor) -> Tensor:
-    """What the packages take."""
+    """float32 or float64, the types that the packages take."""
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
@@ -284,14 +284,14 @@ def _prepare(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The backend's px (B, S, T + 1), py (B, S + 1, T) and boundary (B, 4).
 
-    Log zero stands beyond the lengths.
+    Values beyond the lengths are minus infinity.
     """
     num_rows, num_frames, num_nodes = blank_log_probs.shape
     assert label_log_probs.shape == (num_rows, num_frames, num_nodes - 1)
     has_blank, has_label = _inside(blank_log_probs, encoder_lengths, target_lengths)
     py = blank_log_probs.transpose(1, 2).double().masked_fill(~has_blank, -torch.inf)
     px = label_log_probs.transpose(1, 2).double().masked_fill(~has_label, -torch.inf)
-    # No label after the last blank: one more frame of log zero.
+    # No label follows the last blank: add one frame of minus infinity.
     px = torch.nn.functional.pad(px, (0, 1), value=-torch.inf)
     zero = torch.zeros_like(target_lengths)
     boundary = torch.stack([zero, zero, target_lengths, encoder_lengths], 1).long()

@@ -1,8 +1,8 @@
-"""The recursion over a lattice in plain torch, where neither k2 nor fast_rnnt can be imported.
+"""The lattice recursion in plain torch, for where neither k2 nor fast_rnnt can be used.
 
-It stands in for `mutual_information_recursion` of those packages, and keeps their names: B
-utterances, S labels, T frames; px and py are the log-probabilities of a label and of a blank. The
-nodes with the same s + t, an anti-diagonal, depend on those of the one before alone, and are
+It replaces `mutual_information_recursion` of those packages and keeps their names: B utterances,
+S labels, T frames; px and py are the log-probabilities of a label and of a blank. The nodes with
+the same s + t form an anti-diagonal. They depend only on the anti-diagonal before it, so they are
 computed together: S + T + 1 steps of a few operations on (B, S + 1), on any device.
 """
 
@@ -20,10 +20,10 @@ def mutual_information_recursion(
         p[s, t] = logaddexp(p[s - 1, t] + px[s - 1, t], p[s, t - 1] + py[s, t - 1]),   p[0, 0] = 0
 
     Args:
-        px: (B, S, T + 1) of the step from (s, t) to (s + 1, t), log zero for none.
+        px: (B, S, T + 1) of the step from (s, t) to (s + 1, t), minus infinity for none.
         py: (B, S + 1, T) of the step from (s, t) to (s, t + 1), likewise.
-        boundary: (B, 4) of which the last two are S_b and T_b, as k2 has it; the first two are 0.
-        return_grad: must be true, as the other packages need it to be for their posteriors.
+        boundary: (B, 4), the columns 0, 0, S_b and T_b, as in k2.
+        return_grad: must be true; the packages return posteriors only then.
 
     Returns:
         (B,) and the posteriors (B, S, T + 1) and (B, S + 1, T), of px's type.
@@ -37,7 +37,7 @@ def mutual_information_recursion(
     forward = _forward(label, blank)
     total = forward[ends, torch.arange(len(px), device=px.device), boundary[:, 2]]
     backward = _backward(label, blank, ends, at_end)
-    # Of the nodes that a step leads to, which are on the next anti-diagonal.
+    # The node that a step leads to is on the next anti-diagonal.
     after = torch.cat([backward[1:], torch.full_like(backward[:1], -torch.inf)])
     before = forward - total[:, None]
     px_grad = _straight((before[..., :-1] + label + after[..., 1:]).exp(), num_frames + 1)
@@ -58,7 +58,8 @@ def _forward(label: Tensor, blank: Tensor) -> Tensor:
 def _backward(label: Tensor, blank: Tensor, ends: Tensor, at_end: Tensor) -> Tensor:
     """(S + T + 1, B, S + 1): log of the sum over the paths from each node to its utterance's end.
 
-    `ends` (B,) is the anti-diagonal of the last node, `at_end` (B, S + 1) where it is in it.
+    `ends` (B,) is the anti-diagonal of the last node, `at_end` (B, S + 1) is true at
+    its place there.
     """
     beta = torch.full_like(blank[0], -torch.inf)
     betas = []
@@ -72,7 +73,7 @@ def _backward(label: Tensor, blank: Tensor, ends: Tensor, at_end: Tensor) -> Ten
 
 
 def _skewed(steps: Tensor, diagonals: int) -> Tensor:
-    """(B, rows, frames) of nodes (s, t) -> (diagonals, B, rows) by s + t, log zero elsewhere."""
+    """(B, rows, frames) of nodes (s, t) -> (diagonals, B, rows) by s + t, else minus infinity."""
     _, rows, frames = steps.shape
     row = torch.arange(rows, device=steps.device)
     frame = torch.arange(diagonals, device=steps.device)[:, None] - row
@@ -82,7 +83,7 @@ def _skewed(steps: Tensor, diagonals: int) -> Tensor:
 
 
 def _straight(skewed: Tensor, frames: int) -> Tensor:
-    """(diagonals, B, rows) -> (B, rows, frames): the way back."""
+    """(diagonals, B, rows) -> (B, rows, frames), the inverse of `_skewed`."""
     row = torch.arange(skewed.shape[2], device=skewed.device)[:, None]
     frame = torch.arange(frames, device=skewed.device)
     return skewed[row + frame, :, row].permute(2, 0, 1)

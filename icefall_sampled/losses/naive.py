@@ -22,20 +22,20 @@ def naive_log_likelihood(
     vocabulary: SampledVocabulary | None,
     activation: str,
 ) -> Tensor:
-    """(N,) log-likelihoods by way of all (N, T, U + 1, K) logits; see `transducer_loss`."""
+    """(N,) log-likelihoods from all (N, T, U + 1, K) logits; see `transducer_loss`."""
     encoder_out = zero_beyond(encoder_out, encoder_lengths)
     predictor_out = zero_beyond(predictor_out, target_lengths.add(1))
     labels = zero_beyond(targets if vocabulary is None else vocabulary.targets, target_lengths)
 
     hidden = encoder_out[:, :, None] + predictor_out[:, None]  # (N, T, U + 1, J)
     hidden = hidden.tanh() if activation == "tanh" else hidden.relu()
-    # encoder_out says in which type to compute, whatever the others are.
+    # Compute in the type of encoder_out, whatever the types of the others.
     hidden, weight, bias = (x.to(encoder_out.dtype) for x in (hidden, weight, bias))
     if vocabulary is None:
         logits = torch.nn.functional.linear(hidden, weight, bias)  # (N, T, U + 1, V)
     else:
-        ids = vocabulary.ids  # each row of the minibatch has an output layer of its own
-        # Frames and prefixes in one dimension: else matmul copies the layer for every frame.
+        ids = vocabulary.ids  # each row of the minibatch has its own output layer
+        # With frames and prefixes in two dimensions, matmul would copy the layer for every frame.
         logits = torch.baddbmm(
             bias[ids][:, None], hidden.flatten(1, 2), weight[ids].transpose(1, 2)
         ).view(*hidden.shape[:3], -1)  # (N, T, U + 1, K)

@@ -23,10 +23,10 @@ class LinearLayer:
     """(V,), in `dtype`."""
 
     dtype: torch.dtype
-    """In which sums and softmaxes are done: float32 or float64."""
+    """Type of sums and softmaxes: float32 or float64."""
 
     matmul_dtype: torch.dtype
-    """In which matrix products are done: `dtype`, or what autocast says."""
+    """Type of matrix products: `dtype`, or the type that autocast sets."""
 
     @staticmethod
     def of(weight: Tensor, bias: Tensor, dtypes: tuple[torch.dtype, torch.dtype]) -> LinearLayer:
@@ -35,7 +35,7 @@ class LinearLayer:
         return LinearLayer(weight.to(matmul_dtype), bias.to(dtype), dtype, matmul_dtype)
 
     def blocks(self) -> Iterator[slice]:
-        """The columns, some at a time."""
+        """The columns, `MAX_COLUMNS` at a time."""
         for start in range(0, len(self.bias), chunks.MAX_COLUMNS):
             yield slice(start, start + chunks.MAX_COLUMNS)
 
@@ -53,7 +53,7 @@ class LinearLayer:
 
 
 def dtypes_for(rows: Tensor, weight: Tensor) -> tuple[torch.dtype, torch.dtype]:
-    """The type of sums, and that of matrix products: what `linear` uses, autocast considered."""
+    """The type of sums, and of matrix products: the one that `linear` uses under autocast."""
     dtype = torch.float64 if rows.dtype == torch.float64 else torch.float32
     row = rows.detach().reshape(-1, rows.shape[-1])[:1]
     product = torch.nn.functional.linear(row, weight.detach()[:1].to(row.dtype))
@@ -61,7 +61,7 @@ def dtypes_for(rows: Tensor, weight: Tensor) -> tuple[torch.dtype, torch.dtype]:
 
 
 def valid_rows(num_frames: int, lengths: Tensor) -> Tensor:
-    """Row numbers of the frames that are no padding, in a flattened (N, T)."""
+    """Row numbers, in a flattened (N, T), of the frames that are not padding."""
     return valid_positions(num_frames, lengths).view(-1).nonzero()[:, 0]
 
 
@@ -69,7 +69,7 @@ def add_block(peak: Tensor, total: Tensor, logits: Tensor) -> tuple[Tensor, Tens
     """One step of a sum of exponentials, kept as total * exp(peak).
 
     Overwrites logits with exp(logits - new peak). Returns the new peak and total, and the factor
-    by which sums that were relative to the old peak must shrink.
+    that rescales sums relative to the old peak.
     """
     new_peak = torch.maximum(peak, logits.amax(1))
     shrink = (peak - new_peak).exp()

@@ -1,4 +1,4 @@
-"""A softmax times a matrix, as self-conditioned CTC needs it, without storing the softmax."""
+"""Softmax times matrix, for self-conditioned CTC, without storing the softmax."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from icefall_sampled.sampling.checks import check_lengths_shape, lengths_check, 
 def posterior_product(
     hidden: Tensor, weight: Tensor, bias: Tensor, matrix: Tensor, lengths: Tensor
 ) -> Tensor:
-    """The posterior of a CTC head, taken back to the width of the encoder.
+    """The posterior of a CTC head, projected back to the width of the encoder.
 
         out[n, t] = softmax(weight @ hidden[n, t] + bias) @ matrix
 
@@ -36,7 +36,7 @@ def posterior_product(
         lengths: (N,) in [1, T]; frames beyond may hold anything, NaN included.
 
     Returns:
-        (N, T, E), in the type in which `linear` would give it; 0 beyond the lengths.
+        (N, T, E), in the type that `linear` would return; 0 beyond the lengths.
 
     Raises:
         ValueError: an argument has the wrong shape or value; the sentence names it.
@@ -122,9 +122,9 @@ def _backward(
     grad: Tensor,
     sums: list[Tensor | None],
 ) -> None:
-    """Add to the sums, for p = softmax and g = the gradient of out = p @ matrix:
+    """Add the gradients to the sums, for p = softmax and g = the gradient of out = p @ matrix.
 
-    matrix: p^T g;  logits: p * (matrix @ g - out . g);  from the logits, the layer's own.
+    Of matrix: p^T g. Of the logits: p * (matrix @ g - out . g), and from these the layer's.
     """
     to_hidden, to_weight, to_bias, to_matrix = sums
     flat, out, grad = hidden.flatten(0, 1), out.flatten(0, 1), grad.flatten(0, 1)
@@ -133,7 +133,7 @@ def _backward(
         upstream = grad[rows].to(layer.matmul_dtype)
         mean = (out[rows] * grad[rows]).sum(1)
         for block in layer.blocks():
-            # Far below all that counts, and no denormal numbers, which are slow on a CPU.
+            # exp(-70) is negligible, and not a denormal number, which would be slow on a CPU.
             probs = layer.logits(chunk, block).sub_(norm[rows][:, None]).clamp_(min=-70).exp_()
             if to_matrix is not None:
                 to_matrix[block] += (probs.to(layer.matmul_dtype).t() @ upstream).to(layer.dtype)

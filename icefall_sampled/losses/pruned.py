@@ -37,15 +37,16 @@ def pruned_transducer_loss(
     activation: str = "tanh",
     reduction: str = "mean",
 ) -> tuple[Tensor, Tensor]:
-    """Negative log-likelihood of the targets by two joiners: a sum, and the real one.
+    """Negative log-likelihood of the targets under two joiners: a sum, and the model's own.
 
         simple: p[n, t, u] = softmax(encoder_simple[n, t] + predictor_simple[n, u]), over all nodes
         pruned: p[n, t, u] = softmax(weight @ act(encoder_joiner[n, t] + predictor_joiner[n, u])
                                      + bias), over the nodes of the ranges
 
-    each summed over alignments as `transducer_loss` does. The range of a frame is the R successive
-    prefixes, by number of labels, that the simple loss visits most, moved so that a path leads
-    through all of them. The naive equivalent, where R covers all prefixes and both scales are 0:
+    each summed over alignments as `transducer_loss` does. The range of a frame is R successive
+    prefixes, given by their number of labels: those that the simple loss visits most, shifted so
+    that a path leads through the ranges of all frames. The naive equivalent, where R covers all
+    prefixes and both scales are 0:
 
         logits = encoder_simple[:, :, None] + predictor_simple[:, None]
         simple = rnnt_loss(logits, targets, encoder_lengths, target_lengths, blank=0)
@@ -53,7 +54,7 @@ def pruned_transducer_loss(
                                  encoder_lengths, target_lengths)
 
     Args:
-        encoder_simple: (N, T, V), projected by a layer of the simple loss' own.
+        encoder_simple: (N, T, V), projected by the simple loss's own layer.
         predictor_simple: (N, U + 1, V), likewise.
         encoder_joiner: (N, T, J), projected to joiner width.
         predictor_joiner: (N, U + 1, J), likewise.
@@ -62,8 +63,8 @@ def pruned_transducer_loss(
         targets: (N, U) integers in [1, V); padding may hold anything.
         encoder_lengths: (N,) in [1, T].
         target_lengths: (N,) in [0, U].
-        range_labels: R, at least 2. A batch in which an utterance has more than R - 1 labels a
-            frame gets ranges as much wider as a path through that utterance needs.
+        range_labels: R, at least 2. If an utterance has more than R - 1 labels per frame, the
+            ranges of the whole batch are widened until a path leads through that utterance.
         lm_scale: share of the predictor alone in the log-probabilities of the simple loss.
         am_scale: share of the encoder alone. Above 0, the simple loss of an utterance depends on
             the predictor's outputs for the whole batch, padding included, as in k2.
@@ -71,9 +72,9 @@ def pruned_transducer_loss(
         reduction: "mean" or "sum" over utterances, or "none": (N,).
 
     Returns:
-        The simple and the pruned loss in nats, float64 for float64 inputs, else float32. What
-        stands beyond the lengths, NaN included, influences neither a loss (but see `am_scale`)
-        nor a gradient.
+        The simple and the pruned loss in nats, float64 for float64 inputs, else float32. Values
+        beyond the lengths, NaN included, affect neither the losses (but see `am_scale`) nor the
+        gradients.
 
     Raises:
         ValueError: an argument has the wrong shape or value; the sentence names it.
@@ -121,7 +122,7 @@ def _filled(rows: Tensor, lengths: Tensor, size: int) -> Tensor:
 
 
 def _prefixes(rows: Tensor, lengths: Tensor, size: int) -> Tensor:
-    """(N, U + 1, W) -> (N, size, W), filled up; without labels, from prefix 0 moved to prefix 1."""
+    """(N, U + 1, W) -> (N, size, W), padded; without labels, prefix 0 moves to prefix 1."""
     rows = _filled(rows, lengths.add(1), size)
     empty = lengths.eq(0)
     return torch.where(empty[:, None, None], rows.roll(1, dims=1), rows) if empty.any() else rows
@@ -159,7 +160,7 @@ def _check_shapes(
     targets: Tensor,
     bias: Tensor,
 ) -> None:
-    """The first three fit the others, which `check_batch` has looked at."""
+    """Check that the first three fit the others, which `check_batch` has checked."""
     num_rows, num_frames, width = encoder_joiner.shape
     num_prefixes, vocab_size = targets.shape[1] + 1, len(bias)
     check_rows("encoder_simple", encoder_simple, "(N, T, V)", (num_rows, num_frames, vocab_size))

@@ -61,25 +61,25 @@ def transducer_loss(
         encoder_lengths: (N,) in [1, T].
         target_lengths: (N,) in [0, U].
         vocabulary: the classes of each row's softmax; None is the exact softmax over V.
-        draft: a small vocabulary, such as `likely_vocabulary` gives, for a coarse first pass
-            over those of its classes that `vocabulary` has too. Only the nodes that this pass
-            visits with a posterior above `min_occupancy`, and at least one whole path, get the
-            pass over all classes. What is left out makes the loss larger, never smaller: by less
-            than 1e-4 of it in training (docs/log.md), by more where random logits make a few
-            classes say little about all.
+        draft: a small vocabulary, for example from `likely_vocabulary`, for a coarse first pass
+            over those of its classes that `vocabulary` has too. The pass over all classes then
+            computes only the nodes whose posterior in the first pass is above `min_occupancy`,
+            and at least one whole path. The skipped nodes make the loss larger, never smaller:
+            by less than 1e-4 of its value in training (docs/log.md), and by more with random
+            logits, where a few classes say little about all.
         activation: "tanh" or "relu".
         min_occupancy: in [0, 1); backward skips nodes whose posterior is at most this. Forward
             is exact, unless there is a draft.
         implementation: "fused" (and "auto") stores no logits: it computes them in chunks (see
-            `set_chunk_mib`), keeps three numbers a node, and computes them again in backward.
-            "naive" is the readable definition: always exact, it takes no notice of `draft` and
+            `set_chunk_mib`), keeps three numbers per node, and computes them again in backward.
+            "naive" is the readable definition: always exact, it ignores `draft` and
             `min_occupancy`.
         reduction: "mean" or "sum" over utterances, or "none": (N,).
 
     Returns:
-        The loss in nats, float64 for a float64 encoder_out, else float32. What encoder_out,
-        predictor_out and targets hold beyond the lengths, NaN included, influences neither the
-        loss nor a gradient.
+        The loss in nats, float64 for a float64 encoder_out, else float32. Values of
+        encoder_out, predictor_out and targets beyond the lengths, NaN included, affect neither
+        the loss nor the gradients.
 
     Raises:
         ValueError: an argument has the wrong shape or value; the sentence names it.

@@ -1,4 +1,4 @@
-"""Which classes the softmax gets to see: sampling distributions and sampled vocabularies."""
+"""The choice of classes for the softmax: sampling distributions and sampled vocabularies."""
 
 from icefall_sampled.sampling.distribution import mean_posterior, top_k
 from icefall_sampled.sampling.vocabulary import (

@@ -1,4 +1,4 @@
-"""Checks of what the sampler and the losses are given, with one device synchronisation each."""
+"""Argument checks of the sampler and the losses, with one device synchronisation per call."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 Check = tuple[Tensor, Callable[[], "str | None"]]
-"""A boolean tensor that is true where something may be wrong, and the sentence that says what;
-None if a closer look finds nothing."""
+"""A boolean tensor that is true where a value may be wrong, and a function that returns the error
+message, or None if a closer look finds nothing wrong."""
 
 
 def raise_first(checks: Sequence[Check]) -> None:
-    """Raise ValueError for the first check that holds anywhere.
+    """Raise ValueError for the first check that is true anywhere.
 
     The answers are fetched from the device in one go, because on a GPU each fetch waits for
     all the work queued before it; the sentence is made only where it is needed.
@@ -50,7 +50,7 @@ def check_lengths_shape(name: str, lengths: Tensor, num_rows: int) -> None:
 
 
 def check_integers(name: str, tensor: Tensor) -> None:
-    """`tensor` holds whole numbers, of a type that holds any class id."""
+    """`tensor` is int32 or int64: both can hold any class id."""
     if tensor.dtype not in (torch.int64, torch.int32):
         raise ValueError(f"{name} must be int64 or int32, was {tensor.dtype}")
 

@@ -60,19 +60,19 @@ def top_k(posterior: Tensor, k: int) -> Tensor:
     """The classes that constrained decoding may emit: the k most probable, blank among them.
 
     Blank is always allowed and counts as one of the k, as it counts among the K classes of a
-    sampled softmax: nearly every mean CTC posterior has it in front anyway. So k = V allows
-    every class, and decoding is then the unconstrained one.
+    sampled softmax. In nearly every mean CTC posterior it is the most probable class anyway.
+    With k = V every class is allowed, and decoding is unconstrained.
 
     Args:
         posterior: (N, V), for example from `mean_posterior`.
         k: how many classes, at least 1; more than V means V.
 
     Returns:
-        (N, min(k, V)) int64 class ids without repeats, blank (0) in column 0, then by falling
-        probability.
+        (N, min(k, V)) int64 class ids without repeats, blank (0) in column 0, then by
+        descending probability.
 
     Raises:
-        ValueError: `posterior` is no (N, V), or k < 1.
+        ValueError: `posterior` is not (N, V), or k < 1.
 
     Source: Section 3.3 of the sampled-softmax paper.
     """

@@ -1,8 +1,8 @@
 """Sampled vocabularies: the few classes over which one training step normalises.
 
-The set of a row is its positives (blank and the row's targets) and, drawn without replacement,
-negatives. Section 3 (which classes), 3.1 (batch-wise and example-wise sets) and 3.2 (from which
-distribution) of the sampled-softmax paper.
+The classes of a row are its positives (blank and the row's targets), and negatives drawn without
+replacement. Source: Sections 3 (which classes), 3.1 (batch-wise and example-wise sets) and 3.2
+(sampling distributions) of the sampled-softmax paper.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SampledVocabulary:
 
     ids: Tensor
     """(N, K) int64 class ids without repeats in a row; column 0 is blank, then come the other
-    positives by rising id, then the negatives in the order in which they were drawn."""
+    positives by ascending id, then the negatives in the order in which they were drawn."""
 
     targets: Tensor
     """(N, U) int64 columns of `ids` that hold the targets; 0 in padding."""
@@ -113,16 +113,16 @@ def likely_vocabulary(
 ) -> SampledVocabulary:
     """The positives of each row and the classes of highest weight: a draft for the loss.
 
-    Nothing is drawn. All rows have as many classes as the one with most positives needs, so the
-    others have more negatives than asked for.
+    Nothing is drawn at random. All rows have as many classes as the row with the most positives
+    needs, so the other rows have more negatives than asked for.
 
     Args:
         targets: (N, U) integers, each in [1, V); padding may hold anything.
         target_lengths: (N,) integers in [0, U].
         probs: (N, V) weights, such as the mean posterior of CTC.
         num_negatives: classes beside the positives, at least 0; no more than V in all.
-        within: take classes of this vocabulary alone, made from the same targets: the one that
-            the loss is computed with.
+        within: take only classes of this vocabulary: the one of the loss, made from the same
+            targets.
 
     Raises:
         ValueError: as in `sample_vocabulary`.
@@ -173,12 +173,12 @@ def _positives(targets: Tensor, valid: Tensor, vocab_size: int) -> tuple[Tensor,
     safe = torch.where(valid, targets, 0).long()
     positive = torch.zeros(len(targets), vocab_size, dtype=torch.bool, device=targets.device)
     positive[:, 0] = True
-    # A target out of range is reported later. Here it would take the device down.
+    # A target out of range is reported later. Without the clamp it would crash a GPU here.
     return safe, positive.scatter_(1, safe.clamp(0, vocab_size - 1), True)
 
 
 def _precision(probs: Tensor | None) -> torch.dtype:
-    """In which type to compare weights."""
+    """The type in which weights are compared."""
     return torch.float64 if probs is not None and probs.dtype == torch.float64 else torch.float32
 
 
@@ -188,11 +188,11 @@ def _mean_weights(probs: Tensor) -> Tensor:
 
 
 def _race(positive: Tensor, probs: Tensor | None, generator: torch.Generator | None) -> Tensor:
-    """Scores whose highest, in falling order, are draws without replacement."""
+    """Scores; the highest, in descending order, are the draws without replacement."""
     dtype = _precision(probs)
     race = torch.empty(positive.shape, dtype=dtype, device=positive.device)
     race.exponential_(generator=generator)
-    # exponential_ can return 0, whose logarithm would outrun the positives.
+    # exponential_ can return 0, whose score, infinity, would exceed the positives' scores.
     scores = race.clamp_(min=torch.finfo(dtype).tiny).log_().neg_()
     if probs is None:
         return scores
@@ -201,7 +201,7 @@ def _race(positive: Tensor, probs: Tensor | None, generator: torch.Generator | N
 
 
 def _highest(scores: Tensor, positive: Tensor, safe: Tensor, num_classes: int) -> SampledVocabulary:
-    """The positives by rising id, then the classes of highest score."""
+    """The positives by ascending id, then the classes of highest score."""
     num_rows, vocab_size = len(safe), positive.shape[1]
     # float32 counts exactly up to 2^24 classes.
     falling = torch.arange(vocab_size, 0, -1, device=scores.device, dtype=scores.dtype)
@@ -229,7 +229,7 @@ def _check_arguments(
     strategy: str,
     probs: Tensor | None,
 ) -> None:
-    """What can be checked without looking at the values of tensors."""
+    """The checks that need no values of tensors."""
     check_shapes(targets, target_lengths)
     _check_strategy(strategy)
     if vocab_size < 1:
@@ -254,7 +254,7 @@ def _check_values(
     num_positive: Tensor,
     num_classes: int,
 ) -> None:
-    """What needs the values of tensors."""
+    """The checks that need the values of tensors."""
     checks: list[Check] = [
         lengths_check("target_lengths", target_lengths, 0, targets.shape[1]),
         targets_check(targets, valid, vocab_size),
