@@ -3,14 +3,15 @@
     python -m icefall_sampled.stream exp/streaming_example_ctc talk.mp3
     arecord -q -t raw -f S16_LE -r 16000 -c 1 | python -m icefall_sampled.stream exported - --raw
 
-MODEL is what icefall_sampled.export wrote, or the folder of a training run. The source is a file
-of any format that FFmpeg reads, or - for standard input. A file's format is found out from its
-beginning, and it is read some seconds at a time: from a microphone, take --raw.
+MODEL is a folder written by icefall_sampled.export, or the folder of a training run. The source is
+a file of any format that FFmpeg reads, or - for standard input. The format is detected from the
+beginning of the file, and several seconds are read at a time: use --raw for a microphone.
 
-On a terminal the text grows on its line; else there is a line `seconds<TAB>text so far` for each
-change. The last line is the final one. Ctrl-C ends the stream, and what was heard is recognised.
+On a terminal the text grows on one line; otherwise each change prints a line
+`seconds<TAB>text so far`. The last line is the final result. Ctrl-C ends the stream, and the audio
+so far is recognised.
 
-Exit codes: 0 done; 1 the source could not be read, or not to its end; 2 the arguments are wrong.
+Exit codes: 0 done; 1 the source could not be read to its end; 2 the arguments are wrong.
 """
 
 from __future__ import annotations
@@ -53,18 +54,18 @@ class StreamConfig(SearchConfig):
     method: Literal["greedy", "modified_beam", "time_sync_beam"] = "greedy"
     """Greedy; beam search with one label a frame; or beam search with several labels a frame."""
     model: Positional[Path]
-    """An exported folder, or a training run's."""
+    """An exported folder, or the folder of a training run."""
     source: Positional[str] = STDIN
     """A file, or - for standard input."""
     raw: bool = False
-    """The source has samples and nothing else: 16 kHz, mono, 16 bits with the low byte first."""
+    """The source is raw samples without a header: 16 kHz, mono, 16 bits, little-endian."""
     chunk_frames: int | None = None
-    """Encoder frames of a chunk; by default the smallest chunk of training. More are more accurate,
-    and later."""
+    """Encoder frames in a chunk; by default the smallest chunk of training. Larger chunks give more
+    accurate text with a longer delay."""
     left_context_frames: int | None = None
-    """Encoder frames before its chunk that a frame attends to; by default as in training."""
+    """Encoder frames before the chunk that its frames attend to; by default as in training."""
     avg: int = 5
-    """Of a training run, how many of the latest checkpoints to average; 0 takes the best on dev."""
+    """For a run, how many of the latest checkpoints to average; 0 takes the best on dev."""
 
     def _rules(self) -> list[tuple[str, object, bool, str]]:
         chunk, left = self.chunk_frames, self.left_context_frames
@@ -77,13 +78,13 @@ class StreamConfig(SearchConfig):
 
 
 class Listener:
-    """Hears one stream of sound, and knows what was said in it so far."""
+    """Recognises one audio stream, and holds the text so far."""
 
     def __init__(self, model: Transducer, tokens: TokenTable, config: StreamConfig) -> None:
-        """Begin; the arguments are those of `StreamingRecogniser`.
+        """Start a stream; the arguments are those of `StreamingRecogniser`.
 
         Raises:
-            ValueError: where the model was not trained for streaming.
+            ValueError: if the model was not trained for streaming.
         """
         encoder = model.config.encoder
         if not encoder.causal:
@@ -99,11 +100,11 @@ class Listener:
         self.chunk_ms = 1000 * model.frame_seconds * chunk
         self.latency_ms = latency_ms(encoder, chunk)
         self.seconds = 0.0
-        """Sound that was heard."""
+        """Length of the audio so far."""
         self.text = ""
 
     def hear(self, samples: Tensor, *, final: bool = False) -> bool:
-        """Go on with (n,) samples at 16 kHz; whether the text has changed."""
+        """Process the next (n,) samples at 16 kHz; return whether the text has changed."""
         features, done = self._fbank.hear(samples, final=final), self._recogniser.done
         self._recogniser.hear(features[None], torch.tensor([len(features)]), final=final)
         self.seconds += len(samples) / SAMPLING_RATE
@@ -115,10 +116,10 @@ class Listener:
 
 
 def pieces(config: StreamConfig) -> Iterator[Tensor]:
-    """The source's samples, a tenth of a second at a time or as they come.
+    """The source's samples, at most a tenth of a second at a time.
 
     Raises:
-        Unreadable: where it cannot be read, or not to its end.
+        Unreadable: if it cannot be read to its end.
     """
     source = cast(BinaryIO, sys.stdin.buffer) if config.source == STDIN else Path(config.source)
     if config.raw:
@@ -144,7 +145,7 @@ def _raw_pieces(source: Path | BinaryIO) -> Iterator[Tensor]:
 
 
 def show(listener: Listener, *, final: bool = False) -> None:
-    """The text so far: a growing line on a terminal, else a line of its own."""
+    """Print the text so far: on a terminal in the same line, otherwise in a new line."""
     if not sys.stdout.isatty():
         print(f"{listener.seconds:.2f}\t{listener.text}", flush=True)
         return

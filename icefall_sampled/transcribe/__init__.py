@@ -1,4 +1,4 @@
-"""Speech in files of any length and format to text, JSON or captions.
+"""Transcribe files of any length and format to text, JSON or captions.
 
 python -m icefall_sampled.transcribe exp/example_ctc talk.mp3
 """

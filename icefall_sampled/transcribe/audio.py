@@ -1,7 +1,7 @@
-"""The sound of any file that FFmpeg reads, block by block: mono, 16 kHz, float32.
+"""The audio of any file that FFmpeg reads, block by block: mono, 16 kHz, float32.
 
-Of a film it is the sound track. Time in it is the file's own: where packets are missing, or sound
-begins after the picture, there is silence, so that what comes later stands at its time.
+For a video it is the audio track. Times are those of the file: gaps, such as missing packets or
+audio that begins after the picture, are filled with silence, so that later samples keep their time.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Samples = NDArray[np.float32]
 BLOCK_SECONDS = 5.0
 _MIN_GAP_SECONDS = 0.1
 _MAX_GAP_SECONDS = 3600.0
-"""A leap of the clock beyond this is no gap but another clock."""
+"""A larger jump of the timestamps is not a gap: the clock was reset."""
 _MAX_LOST_SECONDS = 1.0
-"""What may be missing of a file before it counts as damaged."""
+"""How much of a file may be missing before it counts as damaged."""
 _GUESSED_LENGTHS = {"mp3", "aac", "ac3", "mpegts", "mpeg", "amr"}
-"""Formats of which the length is an estimate where no header tells it."""
+"""Formats whose length is an estimate unless a header gives it."""
 
 logger = logging.getLogger(__name__)
 
 
 class Unreadable(ValueError):
-    """A file, or a part of one, that cannot be read; the message says why, not which."""
+    """A file, or a part of one, cannot be read; the message gives the reason, not the name."""
 
 
 class Audio:
@@ -43,24 +43,24 @@ class Audio:
             for block in audio.blocks(): …
 
     Args:
-        source: a path, or what has a method `read`, such as standard input.
+        source: a path, or an object with a method `read`, such as standard input.
 
     Raises:
-        Unreadable: where there is no sound in it.
+        Unreadable: if it has no audio.
     """
 
     def __init__(self, source: Path | BinaryIO) -> None:
         try:
-            # Without the scheme FFmpeg would take "talk:1.wav" for one of its own.
+            # Without the scheme "file:" FFmpeg would read "talk:" in "talk:1.wav" as a protocol.
             self._container: Any = av.open(f"file:{source}" if isinstance(source, Path) else source)
-        except Exception as error:  # whatever a broken file makes FFmpeg or Python raise
+        except Exception as error:  # a broken file makes FFmpeg or Python raise anything
             raise Unreadable(_reason(error)) from error
         self._stream: Any = self._container.streams.best("audio")
         if self._stream is None:
             self._container.close()
             raise Unreadable("there is no sound in it")
         self.seconds = self._declared_seconds()
-        """How long it says it is; None where it does not."""
+        """The length that the file declares; None if it declares none."""
         self._heard = 0.0
         self._lost = 0.0
         self._zero: float | None = None
@@ -80,7 +80,7 @@ class Audio:
         """The samples, about five seconds at a time.
 
         Raises:
-            Unreadable: after the last block that could be read, where there should be more.
+            Unreadable: after the last readable block, if there should be more.
         """
         waiting: list[Samples] = []
         for samples in self._samples():
@@ -106,17 +106,17 @@ class Audio:
             yield from self._silence_before(frame)
             self._heard += frame.samples / frame.sample_rate
             kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-            if kind != resampled_from:  # a chain of pieces may change in the middle
+            if kind != resampled_from:  # the format may change within a file
                 yield from _arrays(resampler.resample(None) if resampler else [])
                 resampled_from = kind
                 resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLING_RATE)
             assert resampler is not None
-            frame.pts = None  # the clock was looked at above; the resampler would only doubt it
+            frame.pts = None  # gaps were filled above; the resampler must not fill them again
             yield from _arrays(resampler.resample(frame))
         yield from _arrays(resampler.resample(None) if resampler else [])
 
     def _frames(self) -> Iterator[Any]:
-        """What can be decoded; damaged packets are left out, as players do."""
+        """The frames that can be decoded; damaged packets are skipped, as in players."""
         packets = self._container.demux(self._stream)
         while True:
             try:
@@ -136,7 +136,7 @@ class Audio:
             yield from (frame for frame in frames if frame.samples)
 
     def _silence_before(self, frame: Any) -> Iterator[Samples]:
-        """As much as the file's clock is ahead of what was heard so far."""
+        """As much as the frame's timestamp is ahead of the samples so far."""
         if frame.time is None:
             return
         if self._zero is None:
@@ -169,12 +169,12 @@ class Audio:
 
 def _arrays(frames: list[Any]) -> Iterator[Samples]:
     for frame in frames:
-        # Files of floats may hold what is no number, of which nothing could be computed.
+        # Files of floats may contain NaN or infinity, which would spoil all later features.
         yield np.nan_to_num(frame.to_ndarray()[0], nan=0.0, posinf=1.0, neginf=-1.0)
 
 
 def _reason(error: BaseException) -> str:
-    """What FFmpeg says, in one line and without the path, which the caller names."""
+    """FFmpeg's message in one line, without the path, which the caller names."""
     if isinstance(error, OSError | av.FFmpegError) and error.strerror:
         log = getattr(error, "log", None)
         more = f" ({log[2].strip()})" if log and log[2].strip() else ""

@@ -1,4 +1,4 @@
-"""Segments decoded in batches that are as large as the memory at hand allows."""
+"""Decode segments in batches as large as the free memory allows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from icefall_sampled.modeling.subsampling import min_input_frames
 from icefall_sampled.transcribe.audio import Samples
 
 _SHARE = 0.5
-"""Of the memory that is free now: others want some, and allocators leave gaps."""
+"""Share of the free memory to use: other processes need some, and allocators fragment it."""
 _CGROUP = Path("/sys/fs/cgroup")
 _FRAME = SAMPLING_RATE // 100
 
@@ -27,13 +27,13 @@ logger = logging.getLogger(__name__)
 class Decoder:
     """Encoder and search over any number of segments.
 
-    The memory that they need is measured on the first segment of two or more, and again on one
-    that is longer than what was measured.
+    The memory that they need is measured on the first segment of two or more, and again on any
+    longer segment.
 
     Args:
         model: in eval mode.
         config: which search.
-        max_batch_seconds: of a batch at the most, padding included.
+        max_batch_seconds: maximum length of a batch, padding included.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Decoder:
         self._mib = 0.0
 
     def decode(self, segments: Sequence[Samples]) -> list[list[Hypothesis]]:
-        """N-best lists; too short a segment has the empty one."""
+        """N-best lists; for a segment that is too short, one empty hypothesis."""
         found = [[Hypothesis()] for _ in segments]
         usable = [i for i, s in enumerate(segments) if _num_frames(s) >= self._needed]
         order = sorted(usable, key=lambda i: -len(segments[i]))
@@ -63,14 +63,14 @@ class Decoder:
         return found
 
     def _fitting(self, seconds: float) -> int:
-        """How many segments of a length go into a batch."""
+        """How many segments of this length go into a batch."""
         count = int(self._max_batch_seconds / seconds)
         if self._mib:
             count = min(count, int(_SHARE * available_mib(self._device) / self._mib))
         return max(count, 1)
 
     def _measure(self, samples: list[Samples], seconds: float) -> list[list[Hypothesis]]:
-        """Decode, and remember what it took."""
+        """Decode, and remember the peak memory."""
         nbest: list[list[Hypothesis]] = []
         self._mib = peak_allocated_mib(lambda: nbest.extend(self._decode(samples)), self._device)
         self._measured_seconds = seconds
@@ -94,12 +94,12 @@ class Decoder:
 
 
 def _num_frames(samples: Samples) -> int:
-    """Frames that features will have: each 10 ms has one, and so has a rest of half of it."""
+    """Number of feature frames: one for each 10 ms, and one for a rest of at least 5 ms."""
     return (len(samples) + _FRAME // 2) // _FRAME
 
 
 def available_mib(device: torch.device) -> float:
-    """Memory that is free on a device, and in the container that this process is in."""
+    """Free memory on a device; for the CPU, also within the limit of the container."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -108,7 +108,7 @@ def available_mib(device: torch.device) -> float:
 
 
 def _host_bytes() -> float:
-    """MemAvailable of Linux; elsewhere, where nothing tells, 4 GiB."""
+    """MemAvailable on Linux; 4 GiB on other systems."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -118,7 +118,7 @@ def _host_bytes() -> float:
 
 
 def _container_bytes() -> float:
-    """What the control group leaves; infinity where it sets no limit."""
+    """Memory left in the control group; infinity if it sets no limit."""
     try:
         limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
         used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))

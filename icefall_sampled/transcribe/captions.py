@@ -1,4 +1,4 @@
-"""Words into captions: short enough to be read, shown when they are said."""
+"""Captions from words: short enough to read, shown when the words are spoken."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from itertools import pairwise
 from icefall_sampled.transcribe.words import Word, is_wide
 
 COLUMNS = 42
-"""Of a line; a wide character takes two."""
+"""Maximum width of a line; a wide character takes two columns."""
 LINES = 2
 _MAX_SECONDS = 6.0
 _PAUSE_SECONDS = 1.0
 """Silence after which a new caption begins."""
 _MIN_SECONDS = 1.2
-"""A caption stays this long, if no other comes."""
+"""A caption is shown at least this long, unless the next one begins."""
 _LINGER_SECONDS = 0.5
-"""And this long after its last word began to be recognised."""
+"""It also stays this long after the end of its last word, unless the next one begins."""
 
 
 def srt(words: list[Word]) -> str:
-    """A file of SubRip."""
+    """The contents of a SubRip file."""
     captions = list(_captions(words))
     ends = [
         max(caption[-1].end + _LINGER_SECONDS, caption[0].start + _MIN_SECONDS)
@@ -51,7 +51,7 @@ def _captions(words: list[Word]) -> Iterator[list[Word]]:
 
 
 def _lines(words: list[Word]) -> list[str]:
-    """The words in lines; one that is longer than a line has it alone."""
+    """The words in lines; a word that is longer than a line is put on its own line."""
     lines = [""]
     for word in words:
         longer = f"{lines[-1]}{' ' if word.spaced and lines[-1] else ''}{word.text}"
@@ -67,7 +67,7 @@ def _text(words: list[Word]) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns that a text takes; marks above and below letters take none."""
+    """Columns that a text takes; combining marks take none."""
     return sum(
         0 if unicodedata.combining(character) else 1 + is_wide(character) for character in text
     )

@@ -1,6 +1,6 @@
-"""Transcripts written: to standard output, to one file, or to a file of each in a folder.
+"""Write transcripts to standard output, to one file, or to a folder with a file for each.
 
-Names of files may be no UTF-8: as text they are written as they are, in JSON escaped.
+File names need not be UTF-8: text output has their bytes unchanged, JSON output escapes them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def as_bytes(transcript: Transcript, format: str, *, with_name: bool) -> bytes:
     """A transcript in a format.
 
     Args:
-        transcript: of a file.
+        transcript: to write.
         format: "text", a line; "jsonl", a line for each segment; or "srt".
         with_name: whether a line of text begins with the name of the file and a tab.
     """
@@ -42,15 +42,15 @@ def as_bytes(transcript: Transcript, format: str, *, with_name: bool) -> bytes:
 
 
 class Output(ABC):
-    """Where transcripts go, one after the other."""
+    """A destination for transcripts, written one after the other."""
 
     def is_done(self, source: Source) -> bool:
-        """Whether an earlier call has written this one's."""
+        """Whether an earlier call has written the transcript of this source."""
         return False
 
     @abstractmethod
     def write(self, transcript: Transcript) -> None:
-        """Write it; it is whole and there when this returns."""
+        """Write it; it is complete on disk when this returns."""
 
 
 class _Stream(Output):
@@ -71,7 +71,7 @@ class _Stream(Output):
 
 
 def _forget(file: BinaryIO) -> None:
-    """What is still to be flushed goes nowhere: Python would try again when it ends, and fail."""
+    """Discard buffered output: Python would flush it again at exit, and fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, file.fileno())
     os.close(nowhere)
@@ -101,10 +101,10 @@ class _Folder(Output):
 
 
 def _paths(folder: Path, sources: Sequence[Source], suffix: str) -> dict[Source, Path]:
-    """a/b.srt for a/b.wav; where there is a/b.mp3 too, a/b.wav.srt and a/b.mp3.srt.
+    """a/b.srt for a/b.wav; if there is also a/b.mp3, a/b.wav.srt and a/b.mp3.srt.
 
     Raises:
-        ValueError: where two transcripts would have one path all the same.
+        ValueError: if two transcripts would still have the same path.
     """
     stems = Counter(source.relative.with_suffix("") for source in sources)
     paths: dict[Source, Path] = {}
@@ -124,7 +124,7 @@ def _paths(folder: Path, sources: Sequence[Source], suffix: str) -> dict[Source,
 
 
 def _beside_sound(path: Path, sources: Sequence[Source]) -> Path:
-    """The path; an error where it is that of sound, which its transcript must not replace."""
+    """The path; ValueError if it is that of a source, which must not be overwritten."""
     for source in sources:
         sound = Path(source.name)
         if path.exists() and sound.exists() and path.samefile(sound):
@@ -145,15 +145,15 @@ def open_output(
 
     Args:
         where: None or "-" for standard output; a folder, which exists or ends in a slash; or a
-            file, which is replaced when all is written.
+            file, which is replaced once everything is written.
         sources: all that will be transcribed.
         format: see `as_bytes`.
-        overwrite: in a folder, write again what is there.
-        with_name: see `as_bytes`; in a folder, the file's own name says it.
+        overwrite: in a folder, replace existing transcripts.
+        with_name: see `as_bytes`; unused for a folder, where the file's name says it.
 
     Raises:
-        ValueError: where the formats and paths do not go together.
-        OSError: where it cannot be written.
+        ValueError: if the format and the paths do not fit together.
+        OSError: if it cannot be written.
     """
     if where is not None and (where.endswith("/") or Path(where).is_dir()):
         yield _Folder(Path(where), sources, format, overwrite=overwrite)
@@ -167,7 +167,7 @@ def open_output(
         yield _Stream(sys.stdout.buffer, "standard output", format, with_name=with_name)
         return
     path = _beside_sound(Path(where), sources)
-    if path.exists() and not path.is_file():  # as /dev/null, or a named pipe
+    if path.exists() and not path.is_file():  # such as /dev/null, or a named pipe
         with path.open("wb") as file:
             yield _Stream(file, where, format, with_name=with_name)
         return

@@ -4,16 +4,16 @@
     python -m icefall_sampled.transcribe exported recordings --format srt --output captions/
     ffmpeg … -f wav - | python -m icefall_sampled.transcribe exported - --format jsonl | jq .text
 
-MODEL is what icefall_sampled.export wrote, or the folder of a training run. FILES are files of
-sound or film, folders that are searched for them, or - for standard input. Results go to standard
-output, everything else to standard error. As grep does, text names the file where there is more
-than one, or a folder: `name<TAB>text`. JSONL has a line for each segment.
+MODEL is a folder written by icefall_sampled.export, or the folder of a training run. FILES are
+audio or video files, folders that are searched for them, or - for standard input. Results go to
+standard output, everything else to standard error. As in grep, text lines begin with the file's
+name if there are several files or a folder: `name<TAB>text`. JSONL has a line for each segment.
 
-A file that cannot be read is named, with the reason, and the others go on. Of a damaged file what
-can be read is transcribed. With --output FOLDER/ each file has its own transcript, written when it
-is whole, and what is there already is not done again.
+A file that cannot be read is reported with the reason, and the others are still transcribed. The
+readable part of a damaged file is transcribed. With --output FOLDER/ each file has its own
+transcript, written when it is complete; existing transcripts are not made again.
 
-Exit codes: 0 all is transcribed; 1 some file could not be read, or not to its end; 2 the arguments
+Exit codes: 0 everything is transcribed; 1 some file could not be read to its end; 2 the arguments
 or the output are wrong; 130 interrupted.
 """
 
@@ -48,7 +48,7 @@ from icefall_sampled.transcribe.transcript import Transcript
 _LONGEST_SECONDS = 30.0
 _LONGEST_OVERLAP_SECONDS = 4.0
 _WINDOW_BATCHES = 4
-"""Segments of as many batches are sorted by length together; they are held in memory."""
+"""The segments of this many batches are sorted by length together, and held in memory."""
 
 logger = logging.getLogger(__name__)
 
@@ -58,26 +58,26 @@ class TranscribeConfig(SearchConfig):
     """What to transcribe, with what, and how."""
 
     model: Positional[Path]
-    """An exported folder, or a training run's."""
+    """An exported folder, or the folder of a training run."""
     files: Positional[tuple[str, ...]] = ()
     """Files, folders, or - for standard input."""
     files_from: str | None = None
-    """A file with more of them, a line each; - for standard input."""
+    """A file that lists more files, one a line; - for standard input."""
     format: Literal["text", "jsonl", "srt"] = "text"
     """A line of text, a line of JSON for each segment, or captions."""
     output: str | None = None
     """A file; or a folder, which exists or ends in a slash. By default standard output."""
     overwrite: bool = False
-    """In a folder, transcribe again what is there already."""
+    """In a folder, transcribe again and replace existing transcripts."""
     avg: int = 5
-    """Of a training run, how many of the latest checkpoints to average; 0 takes the best on dev."""
+    """For a run, how many of the latest checkpoints to average; 0 takes the best on dev."""
     max_segment_seconds: float | None = None
     """Longer files are cut; by default as long as training's longest utterance, at most 30."""
     overlap_seconds: float | None = None
-    """What two segments share where there is no pause to cut in; by default a quarter of a
-    segment, at most 4."""
+    """Overlap of two segments if there is no pause to cut in; by default a quarter of a segment, at
+    most 4."""
     max_batch_seconds: float = 200.0
-    """Speech in one batch at the most, padding included; less where memory is short."""
+    """Maximum speech in one batch, padding included; less if memory is short."""
 
     def _rules(self) -> list[tuple[str, object, bool, str]]:
         longest, overlap = self.max_segment_seconds, self.overlap_seconds
@@ -102,12 +102,12 @@ def transcribe(
     *,
     progress: Progress | None = None,
 ) -> Iterator[Transcript]:
-    """The files' transcripts in their order, each as soon as it and those before it are whole.
+    """The transcripts in the order of the files, each once it and all before it are complete.
 
-    One whose `problem` is set could not be read to its end; it may have no parts.
+    A transcript with `problem` set could not be read to its end; it may have no parts.
 
     Raises:
-        ValueError: where the length of segments does not suit.
+        ValueError: if the overlap is too long for the segments.
     """
     longest, overlap = _lengths(config, trained=model.config.data.max_utterance_seconds)
     decoder = Decoder(model, config, max_batch_seconds=config.max_batch_seconds)
@@ -137,7 +137,7 @@ def transcribe(
 
 
 def _segments(transcript: Transcript, longest: float, overlap: float) -> Iterator[Segment]:
-    """A file's segments; why it could not be read is noted in the transcript."""
+    """A file's segments; a failure to read it is noted in the transcript."""
     try:
         with transcript.source.open() as audio:
             transcript.declared_seconds = audio.seconds
@@ -148,7 +148,7 @@ def _segments(transcript: Transcript, longest: float, overlap: float) -> Iterato
 
 
 def _whole(unfinished: list[Transcript]) -> Iterator[Transcript]:
-    """Those at the beginning that are whole, which are removed."""
+    """Remove and yield the complete transcripts at the beginning of the list."""
     while unfinished and unfinished[0].is_whole:
         yield unfinished.pop(0)
 
@@ -178,7 +178,7 @@ def _write_all(
     sources: Sequence[Source],
     output: Output,
 ) -> bool:
-    """Transcribe and write; whether every file could be read to its end."""
+    """Transcribe and write; return whether every file could be read to its end."""
     wanted = [source for source in sources if not output.is_done(source)]
     if len(wanted) < len(sources):
         logger.info("%d of %d files are done already", len(sources) - len(wanted), len(sources))

@@ -1,4 +1,4 @@
-"""A bar on a terminal: how much of the files, by their sizes, is done."""
+"""A progress bar on a terminal: the share of the files that is done, by their sizes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
 class Progress:
-    """Only where standard error is a terminal.
+    """A bar on standard error; nothing is shown unless that is a terminal.
 
     Args:
         sources: all that will be transcribed.
@@ -53,7 +53,7 @@ class Progress:
         self._bar.set_postfix_str(f"{seconds:.0f} s of sound, {speed:.0f} x real time")
 
     def finished(self, transcript: Transcript) -> None:
-        """A file is whole."""
+        """The transcript of a file is complete."""
         self._show(transcript.source, 1.0)
 
     def _show(self, source: Source, share: float) -> None:

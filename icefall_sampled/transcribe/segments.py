@@ -1,8 +1,8 @@
-"""Sound of any length cut into segments that a model can take, without holding all of it.
+"""Cut audio of any length into segments that a model can take, without holding all of it.
 
-A segment ends in the middle of the longest pause that is within its second half. Where there is
-none, two neighbours share some seconds around the quietest point, and `words.joined` decides
-between what each of them made of it.
+A segment ends in the middle of the longest pause in its second half. If there is none, two
+neighbours overlap by some seconds around the quietest point, and `words.joined` chooses between
+their words.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from icefall_sampled.transcribe.audio import Samples, Unreadable
 
 _STEP = SAMPLING_RATE // 100
 _WINDOW_STEPS = 30
-"""A pause is at least 0.3 s long: the closure of a plosive is not."""
+"""A pause lasts at least 0.3 s; the closure of a plosive is shorter."""
 _LONG_PAUSE_STEPS = 100 - _WINDOW_STEPS
 _PAUSE_RATIO = 0.01
-"""Power in a pause, at the most, against that of loud speech in the same segment: -20 dB."""
+"""Maximum power in a pause, relative to loud speech in the same segment: -20 dB."""
 _NOTHING = 1e-7
-"""Power that is silence whatever is beside it: -70 dB of full scale."""
+"""Absolute silence threshold: a power of -70 dB relative to full scale."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Segment:
     """Seconds from the beginning of the file."""
     samples: Samples
     shared_seconds: float
-    """At its beginning, what is the end of the segment before as well; 0 after a pause."""
+    """Overlap with the previous segment, at the beginning; 0 after a pause."""
 
     @property
     def seconds(self) -> float:
@@ -50,15 +50,15 @@ class Segment:
 def cut(
     blocks: Iterator[Samples], *, max_seconds: float, overlap_seconds: float
 ) -> Iterator[Segment]:
-    """Cut sound while it is read.
+    """Cut audio while it is read.
 
     Args:
-        blocks: samples; what it raises is raised when what came before has been given.
-        max_seconds: length of a segment at the most.
-        overlap_seconds: what neighbours share where there is no pause; at most a quarter of it.
+        blocks: samples; if it raises Unreadable, this does so after the last segment.
+        max_seconds: maximum length of a segment.
+        overlap_seconds: overlap without a pause; at most a quarter of `max_seconds`.
 
     Returns:
-        One segment at least, which is empty if the file is.
+        At least one segment, which is empty if the file is.
     """
     assert 4 * overlap_seconds <= max_seconds
     most, overlap = (round(x * SAMPLING_RATE) for x in (max_seconds, overlap_seconds))
@@ -68,7 +68,7 @@ def cut(
     def segment(samples: Samples) -> Segment:
         return Segment(
             start=start / SAMPLING_RATE,
-            samples=samples.copy(),  # a view would keep all that was read with it
+            samples=samples.copy(),  # a view would keep the whole buffer alive
             shared_seconds=shared / SAMPLING_RATE,
         )
 
@@ -119,7 +119,8 @@ def _sample(step: int) -> int:
 def _middle_of_longest(quiet: NDArray[np.bool_], first: int) -> int:
     """The sample in the middle of the longest run of quiet windows from `first` on.
 
-    A long pause is where a sentence ends; beyond a second, or between equals, the later one wins.
+    A sentence often ends at a long pause. Pauses beyond a second count as equal; among equals the
+    last one wins.
     """
     found = first + np.flatnonzero(quiet[first:])
     runs = np.split(found, np.flatnonzero(np.diff(found) > 1) + 1)

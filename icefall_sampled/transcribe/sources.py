@@ -1,4 +1,4 @@
-"""What is to be transcribed: files, folders of them, lists, standard input."""
+"""What to transcribe: files, folders, lists of files, standard input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUFFIXES = frozenset({
     ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".ogv", ".opus", ".ra", ".rm", ".snd", ".sph",
     ".spx", ".ts", ".voc", ".w64", ".wav", ".webm", ".wma", ".wmv", ".wv",
 })  # fmt: skip
-"""What counts as sound in a folder. A file named by itself is read whatever its name."""
+"""Suffixes of audio files in a folder. A file that is named itself may have any suffix."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,21 +26,21 @@ class Source:
     """One file."""
 
     name: str
-    """As the user gave it, or what a folder that the user gave is called and what follows."""
+    """The path as the user gave it, or the given folder's path and the file's path below it."""
     relative: Path
-    """Where its transcript lies below a folder of output, but for the suffix."""
+    """Path of its transcript below an output folder, apart from the suffix."""
 
     def open(self) -> Audio:
-        """Begin to read it.
+        """Start to read it.
 
         Raises:
-            Unreadable: where there is no sound in it.
+            Unreadable: if it has no audio.
         """
         return Audio(_seekable_or_not(sys.stdin.buffer) if self.name == STDIN else Path(self.name))
 
     @property
     def size(self) -> int:
-        """Bytes; 0 where nothing tells."""
+        """Bytes; 0 if unknown."""
         try:
             return 0 if self.name == STDIN else Path(self.name).stat().st_size
         except OSError:
@@ -48,7 +48,7 @@ class Source:
 
 
 class _Pipe:
-    """What can only be read: FFmpeg must not try to seek in it."""
+    """A stream with `read` alone: FFmpeg must not try to seek in it."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.read = file.read
@@ -59,10 +59,10 @@ def _seekable_or_not(file: BinaryIO) -> BinaryIO:
 
 
 def find_sources(names: Iterable[str]) -> list[Source]:
-    """The files that names stand for, each once; a folder's at any depth in alphabetical order.
+    """The named files, each once; those in a folder, at any depth, in alphabetical order.
 
     Raises:
-        ValueError: where there is none, or standard input is named twice.
+        ValueError: if there is none, or standard input is named twice.
     """
     names = list(names)
     if names.count(STDIN) > 1:
@@ -87,10 +87,10 @@ def _of(name: str) -> Iterator[Source]:
 
 
 def read_list(name: str) -> list[str]:
-    """The lines of a file, or of standard input, whichever system wrote them.
+    """The lines of a file, or of standard input, with the line ends of any system.
 
     Raises:
-        OSError: where the file cannot be read.
+        OSError: if the file cannot be read.
     """
     try:
         content = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()

@@ -1,4 +1,4 @@
-"""What was said in a file, put together from its segments."""
+"""The transcript of a file, joined from its segments."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from icefall_sampled.transcribe.words import Word, confidence_of, joined, text_o
 
 @dataclass
 class Part:
-    """What was said in a segment, without what its neighbours heard better."""
+    """The words of a segment, except those taken from an overlapping neighbour."""
 
     start: float
-    """Seconds from the beginning of the file; where segments overlap, the middle of it."""
+    """Seconds from the beginning of the file; if segments overlap, the middle of the overlap."""
     end: float
     words: list[Word]
     nbest: list[tuple[str, Hypothesis]]
-    """Hypotheses of the whole segment with their texts, the best first."""
+    """Hypotheses of the whole segment with their texts, best first."""
 
     def row(self, name: str) -> dict[str, Any]:
-        """A JSON object; n-best lists are given where there is more than the best."""
+        """A JSON object; it has an n-best list if there is more than one hypothesis."""
         confidence = confidence_of(self.words)
         best = self.nbest[0][1]
         if confidence is None and not best.tokens:
@@ -71,37 +71,37 @@ def _word_row(word: Word) -> dict[str, Any]:
 
 @dataclass
 class Transcript:
-    """A file's, while it grows and when it is whole."""
+    """The transcript of a file, in progress or complete."""
 
     source: Source
     parts: list[Part] = field(default_factory=list)
     waiting: int = 0
     """Segments that are not decoded yet."""
     is_read: bool = False
-    """Whether no more segments come."""
+    """Whether all segments have been read."""
     declared_seconds: float | None = None
-    """How long the file says it is."""
+    """The length that the file declares."""
     problem: str | None = None
     """Why the file, or the rest of it, could not be read."""
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that could be read is decoded."""
+        """Whether everything that could be read is decoded."""
         return self.is_read and not self.waiting
 
     @property
     def words(self) -> list[Word]:
-        """All of them."""
+        """The words of all parts."""
         return [word for part in self.parts for word in part.words]
 
     @property
     def text(self) -> str:
-        """All of it in one line."""
+        """The whole text in one line."""
         return text_of(self.words)
 
     @property
     def seconds(self) -> float:
-        """How long the sound is."""
+        """Length of the transcribed audio."""
         return self.parts[-1].end if self.parts else 0.0
 
     def add(
@@ -112,7 +112,7 @@ class Transcript:
         *,
         frame_seconds: float,
     ) -> None:
-        """Append the next segment; what it shares with the one before is decided between them."""
+        """Append the next segment; words in an overlap are taken from one of the two segments."""
         words = words_of(nbest[0], tokens, start=segment.start, frame_seconds=frame_seconds)
         part = Part(
             start=segment.start,

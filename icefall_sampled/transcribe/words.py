@@ -1,6 +1,6 @@
-"""From labels and frames to words and times, and across the seam of two segments.
+"""Words and times from labels and frames, also where two segments are joined.
 
-A word is what stands between spaces; where a language writes none, each token is a word.
+Words are separated by spaces; in a language written without spaces, each token is a word.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.tokens import CharTokens, TokenTable
 
 _SPACE = "▁"
-"""What a tokenizer of subwords writes for a space; by itself it may be a token of its own."""
+"""A subword tokenizer's mark for a space; it may also be a token by itself."""
 _SAME_SECONDS = 0.5
-"""Two segments that share some seconds emit a word they both heard within this of each other."""
+"""Two overlapping segments emit the same word at most this far apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Token:
-    """A label at its place."""
+    """A label with its text and time."""
 
     id: int
     text: str
-    """What it adds to the text of its segment, a space before it included."""
+    """The text that it adds to its segment, with the space before it, if any."""
     time: float
     """When it was emitted, in seconds from the beginning of the file."""
     log_prob: float
@@ -57,7 +57,7 @@ def words_of(
 ) -> list[Word]:
     """The words of a segment that begins `start` seconds into the file."""
     ids = hypothesis.tokens
-    # A tokenizer of subwords tells where a word begins only by the text that it makes of them.
+    # Only the text that a subword tokenizer decodes shows where a word begins.
     texts = [tokens.decode(ids[: n + 1]) for n in range(len(ids))]
     whole = texts[-1] if texts else ""
     groups, begins = _group(ids, texts, tokens)
@@ -85,12 +85,12 @@ def words_of(
 def _group(
     ids: list[int], texts: list[str], tokens: TokenTable
 ) -> tuple[list[list[int]], list[int]]:
-    """The tokens of each word, by number, and where in the whole text it begins.
+    """The indices of each word's tokens, and where in the whole text the word begins.
 
     Args:
         ids: tokens.
-        texts: of the first, of the first two, and so on.
-        tokens: their table.
+        texts: text of the first token, of the first two, and so on.
+        tokens: the token table.
     """
     whole = texts[-1] if texts else ""
     groups: list[list[int]] = []
@@ -114,7 +114,7 @@ def _spaces(text: str) -> int:
 
 
 def _begins_word(whole: str, begin: int, tokens: TokenTable) -> bool:
-    """Whether the character there is the first of a word."""
+    """Whether the character at `begin` is the first of a word."""
     if begin >= len(whole):
         return False
     if isinstance(tokens, CharTokens) or begin == 0 or whole[begin - 1].isspace():
@@ -123,19 +123,19 @@ def _begins_word(whole: str, begin: int, tokens: TokenTable) -> bool:
 
 
 def _spaced(whole: str, begin: int, tokens: TokenTable) -> bool:
-    """Whether a space comes before the character there, were it not the first of a segment."""
+    """Whether a space precedes the character at `begin`, also if it begins a segment."""
     if begin == 0:
         return not isinstance(tokens, CharTokens) and not is_wide(whole[:1])
     return whole[begin - 1].isspace()
 
 
 def is_wide(character: str) -> bool:
-    """Whether it is as wide as two of Latin: Chinese, Japanese and Korean are."""
+    """Whether it is as wide as two Latin letters, as in Chinese, Japanese and Korean."""
     return character != "" and unicodedata.east_asian_width(character) in "WF"
 
 
 def text_of(words: list[Word]) -> str:
-    """The words in a line."""
+    """The words in one line."""
     return "".join(f"{' ' if word.spaced else ''}{word.text}" for word in words).strip()
 
 
@@ -148,12 +148,12 @@ def confidence_of(words: list[Word]) -> float | None:
 def joined(
     left: list[Word], right: list[Word], *, begin: float, end: float
 ) -> tuple[list[Word], list[Word]]:
-    """What remains of two neighbours that share the time from `begin` to `end`.
+    """The words to keep from two segments that overlap from `begin` to `end`.
 
-    Near its own edge a segment hears half a word, so each word is taken from the side on which it
-    is farther from the edge. The two emit it at slightly different times: the seam is therefore
-    laid before a word that both have, the one nearest to the middle, and by time alone only where
-    there is none before which time would not run backwards.
+    Near its edge a segment may contain half a word, so each word is taken from the segment in
+    which it is farther from the edge. The two emit a word at slightly different times. Therefore
+    the cut is before a word that both have, the one nearest to the middle; words before which time
+    would run backwards are not used. If no such word exists, the cut is at the middle.
     """
     middle = (begin + end) / 2
     best: tuple[float, int, int] | None = None
@@ -172,7 +172,7 @@ def joined(
             best = min(best or (math.inf, 0, 0), (off, i, j))
     if best is not None:
         return left[: best[1]], right[best[2] :]
-    if not any(word.start >= begin for word in left):  # what one alone heard is kept
+    if not any(word.start >= begin for word in left):  # words in only one of them are kept
         return left, right
     if not any(word.start < end for word in right):
         return left, right
