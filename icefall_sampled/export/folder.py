@@ -31,9 +31,9 @@ from icefall_sampled.tokens import TOKEN_FILES, TokenTable, load_tokens, token_f
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 TRAINING_ALONE = "simple."
-"""How the names of weights begin that only the pruned loss uses: a folder does without."""
+"""Prefix of the weights that only the pruned loss uses: they are not exported."""
 FORMAT = 1
-"""Counts up when a folder can no longer be read as it was."""
+"""Version of the folder's format; it counts up with each incompatible change."""
 
 
 class ExportError(ValueError):
@@ -41,19 +41,19 @@ class ExportError(ValueError):
 
 
 def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
-    """Write a model and its token table; what was in the files before is replaced.
+    """Write a model and its token table; existing files are replaced.
 
-    config.json is written last: without it the folder counts as none, so that an interrupted
-    export is not mistaken for a whole one.
+    config.json is written last: a folder without it is not an exported model, so an interrupted
+    export is not mistaken for a complete one.
 
     Args:
-        folder: made where it is not there.
+        folder: created if it does not exist.
         model: on any device.
-        lang_dir: its token table's folder.
+        lang_dir: folder of its token table.
 
     Raises:
-        ExportError: where the table is of another size than the model.
-        OSError: where something cannot be written.
+        ExportError: if the table and the model differ in the number of classes.
+        OSError: if a file cannot be written.
     """
     tokens = load_tokens(lang_dir)
     if tokens.vocab_size != model.vocab_size:
@@ -68,11 +68,11 @@ def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
         if not name.startswith(TRAINING_ALONE)
     }
     with replacing(folder / WEIGHTS) as temporary:
-        # By save_file it would be its owner's alone to read, and a full disk would be no OSError.
+        # save_file makes a file that only its owner can read, and a full disk raises no OSError.
         temporary.write_bytes(save(state))
     table = token_file(lang_dir)
     for other in itertools.takewhile(lambda name: name != table.name, TOKEN_FILES):
-        (folder / other).unlink(missing_ok=True)  # it would be taken first
+        (folder / other).unlink(missing_ok=True)  # load_tokens would prefer it
     with replacing(folder / table.name) as temporary:
         shutil.copyfile(table, temporary)
     description = {
@@ -110,7 +110,7 @@ def _digest(path: Path) -> str:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether this is what `save_folder` wrote, rather than a training run."""
+    """Whether `save_folder` wrote this folder; otherwise it may be a training run."""
     return (path / CONFIG).is_file()
 
 
@@ -120,11 +120,11 @@ def load_folder(
     """The model, on the CPU in eval mode, and its token table.
 
     Args:
-        folder: what `save_folder` wrote.
-        make_model: as `train` was given it.
+        folder: written by `save_folder`.
+        make_model: the same as for `train`.
 
     Raises:
-        ExportError: where a file is missing, damaged, or not the one that was written.
+        ExportError: if a file is missing, damaged, or not the one that was written.
     """
     description = _read_description(folder / CONFIG)
     config = _config_of(description["config"], folder / CONFIG)
@@ -140,16 +140,16 @@ def load_folder(
 def open_model(
     path: Path, *, avg: int = 5, lang_dir: Path | None = None, make_model: MakeModel = Transducer
 ) -> tuple[Transducer, TokenTable]:
-    """An exported folder's model or a training run's, on the best device there is, in eval mode.
+    """The model of an exported folder or a training run, on the best device, in eval mode.
 
     Args:
-        path: what `save_folder` wrote, or the exp_dir of a run.
-        avg: of a run, how many of the latest checkpoints to average; 0 takes the best on dev.
-        lang_dir: of a run, its token table; by default where training found it.
-        make_model: as `train` was given it.
+        path: a folder written by `save_folder`, or the exp_dir of a run.
+        avg: for a run, how many of the latest checkpoints to average; 0 takes the best on dev.
+        lang_dir: for a run, folder of its token table; by default the one used in training.
+        make_model: the same as for `train`.
 
     Raises:
-        ValueError: where there is no model, or a damaged one.
+        ValueError: if there is no model, or a damaged one.
     """
     if not path.is_dir():
         raise ExportError(f"model is {path}, it must be a folder: an exported one, or a run's")
@@ -162,12 +162,12 @@ def open_model(
 
 
 def _read_description(path: Path) -> dict[str, Any]:
-    """What config.json says, with everything in it that there must be."""
+    """The contents of config.json; all required entries are present."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ExportError(f"{path} is missing: this is no exported model") from error
-    except ValueError as error:  # no JSON, or no UTF-8
+    except ValueError as error:  # not JSON, or not UTF-8
         raise ExportError(f"{path} is damaged: it is not JSON ({error})") from error
     if not isinstance(found, dict) or "format" not in found:
         raise ExportError(f"{path} is not the config of an exported model")
@@ -184,7 +184,7 @@ def _config_of(fields: dict[str, Any], path: Path) -> Config:
     try:
         config = from_json(Config, json.dumps(fields))
         config.validate()
-    except (ValueError, TypeError) as error:  # an unknown field; text where a number must be
+    except (ValueError, TypeError) as error:  # an unknown field, or text in place of a number
         raise ExportError(f"{path} is damaged: {error}") from error
     return config
 
@@ -220,7 +220,7 @@ def _weights_of(path: Path, digest: str) -> dict[str, Tensor]:
 
 
 def _check_shapes(found: dict[str, Tensor], wanted: dict[str, Tensor], path: Path) -> None:
-    """The same names and shapes, said of the first that differs."""
+    """Compare names and shapes; the error names the first weight that differs."""
     for name in sorted(set(found) | set(wanted)):
         has, must = (tuple(s[name].shape) if name in s else "nothing" for s in (found, wanted))
         if has != must:

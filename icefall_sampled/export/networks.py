@@ -1,7 +1,7 @@
-"""The model as modules of which a graph can be traced.
+"""The model as modules that can be traced into a graph.
 
-Tracing runs a module once and writes down what happens to its tensors. So the modules here have
-no branch, loop or random number that depends on the input, and no Python object in between.
+Tracing runs a module once and records the operations on its tensors. So the modules here have no
+branch, loop or random number that depends on the input, and pass only tensors between them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from icefall_sampled.modeling.subsampling import FeatureNorm, padding_mask
 
 
 class FixedNorm(nn.Module):
-    """`FeatureNorm` with the statistics that training has gathered, by the same arithmetic."""
+    """`FeatureNorm` with the statistics gathered in training, by the same arithmetic."""
 
     mean: Tensor
     scale: Tensor
@@ -26,7 +26,7 @@ class FixedNorm(nn.Module):
         mean = norm.total / norm.count.clamp(min=1)
         variance = norm.squares / norm.count.clamp(min=1) - mean * mean
         scale = variance.clamp(min=1e-5).rsqrt()
-        if not norm.count > 0:  # nothing was gathered, and features stay as they are
+        if not norm.count > 0:  # no statistics were gathered: features stay as they are
             mean, scale = torch.zeros_like(mean), torch.ones_like(scale)
         self.register_buffer("mean", mean.float())
         self.register_buffer("scale", scale.float())
@@ -54,14 +54,14 @@ class SelfConditioning(nn.Module):
 
 
 class Acoustics(nn.Module):
-    """The encoder, with what the CTC head looks at."""
+    """The encoder, and the input of the CTC head."""
 
     def __init__(self, model: Transducer, *, condition: nn.Module | None = None) -> None:
         """Copy the encoder.
 
         Args:
             model: in eval mode.
-            condition: what stands for `CtcHead.condition` where the model is self-conditioned.
+            condition: replaces `CtcHead.condition` if the model is self-conditioned.
         """
         super().__init__()
         self.encoder = copy.deepcopy(model.encoder)

@@ -1,11 +1,11 @@
-"""ONNX files for sherpa-onnx: encoder, decoder, joiner, and its kind of tokens.txt.
+"""ONNX files for sherpa-onnx: encoder, decoder, joiner, and tokens.txt in its format.
 
     encoder.onnx    x (N, frames, 80), x_lens (N,) -> encoder_out (N, T, J), encoder_out_lens (N,)
     decoder.onnx    y (N, context) -> decoder_out (N, J)
     joiner.onnx     encoder_out (N, J), decoder_out (N, J) -> logit (N, V)
 
-The decoder is what this package calls predictor. Names and metadata are those of icefall's
-exported transducers, which is what sherpa-onnx takes the files for.
+The decoder is this package's predictor. Names and metadata are those of icefall's exported
+transducers, so sherpa-onnx treats the files as such.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def save_onnx(folder: Path, model: Transducer, config: GraphConfig, *, lang_dir:
     """Write the three networks and tokens.txt.
 
     Args:
-        folder: made where it is not there.
+        folder: created if it does not exist.
         model: on the CPU, in eval mode.
-        config: what of the search goes into the graphs.
-        lang_dir: the token table's folder.
+        config: the search settings that go into the graphs.
+        lang_dir: folder of the token table.
 
     Raises:
-        ExportError: where the constraint or blank skip needs a CTC head that the model has not.
-        ImportError: where the package onnx is not installed.
+        ExportError: if the CTC constraint or blank skip is asked for without a CTC head.
+        ImportError: if the package onnx is not installed.
     """
     if model.ctc is None and (config.ctc_top_k or config.blank_skip < 1):
         raise ExportError("ctc_top_k and blank_skip need a CTC head, this model has none")
@@ -82,7 +82,7 @@ def save_onnx(folder: Path, model: Transducer, config: GraphConfig, *, lang_dir:
 
 
 def _about(model: Transducer, config: GraphConfig) -> dict[str, object]:
-    """What the encoder's file says: what the runtime asks for, and what is fixed in the graphs."""
+    """Metadata of the encoder's file: what the runtime needs, and the settings in the graphs."""
     return {
         "model_type": "conformer",
         "version": 1,
@@ -102,7 +102,7 @@ def _package() -> Any:
 
 
 class _Writer:
-    """Graphs into files of one folder, with metadata."""
+    """Writes graphs with metadata into the files of one folder."""
 
     def __init__(self, folder: Path, onnx: Any) -> None:
         self._folder, self._onnx = folder, onnx
@@ -120,17 +120,17 @@ class _Writer:
 
         Args:
             name: of the file, without .onnx.
-            network: what is traced.
-            metadata: what the file says about itself.
-            inputs: by name, an example and a letter for each of its first dimensions, which vary.
-            outputs: by name, the letters alone.
+            network: to trace.
+            metadata: written into the file.
+            inputs: by name, an example and a letter for each leading dimension, which is dynamic.
+            outputs: by name, the letters of the dynamic dimensions.
         """
         letters = {name: axes for name, (_, axes) in inputs.items()} | outputs
-        # Torch 2 has another exporter besides; this one does what both versions of torch can.
+        # Torch 2 has a second exporter; the one chosen here exists in both versions of torch.
         choice: dict[str, Any] = {} if torch.__version__.startswith("1.") else {"dynamo": False}
         with replacing(self._folder / f"{name}.onnx") as temporary:
             with warnings.catch_warnings(), torch.no_grad():
-                # About the limits of tracing, and the exporter's age; the tests look at the files.
+                # Warnings about tracing and an old exporter; the tests check the files.
                 warnings.simplefilter("ignore")
                 torch.onnx.export(
                     network.eval(),
@@ -148,7 +148,7 @@ class _Writer:
 
 
 def _write_tokens(folder: Path, lang_dir: Path) -> None:
-    """Lines `token id`, "▁" for the space before a word; of characters the table's own file."""
+    """Lines `token id`, with "▁" for the space before a word; character tables are copied."""
     tokens = load_tokens(lang_dir)
     with replacing(folder / TOKENS) as temporary:
         if isinstance(tokens, CharTokens):

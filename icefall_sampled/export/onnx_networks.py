@@ -1,13 +1,13 @@
 """The three networks that sherpa-onnx runs, shaped as its greedy search calls them.
 
-It runs the encoder once, then at each of its frames the joiner, and after each label the decoder
-(this package's predictor). What its search lacks is put into the encoder and the joiner:
+It runs the encoder once, the joiner at each encoder frame, and the decoder (this package's
+predictor) after each label. The encoder and the joiner add what its search lacks:
 
-- several labels at a frame: each frame comes `max_symbols` times in a row. After blank the next
-  copy gives blank again, so greedy search over them is greedy search with `max_symbols`.
+- several labels at a frame: each frame is repeated `max_symbols` times. After blank the next copy
+  gives blank again, so greedy search over the copies is greedy search with `max_symbols`.
 - the CTC constraint: each frame carries the classes that its utterance allows, and the joiner
-  computes these alone.
-- blank skip: the encoder leaves the frames out.
+  computes only these.
+- blank skip: the encoder drops the frames.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from icefall_sampled.modeling.subsampling import padding_mask
 from icefall_sampled.tokens import BLANK
 
 LSTM_CONTEXT = 512
-"""Labels of which sherpa-onnx reminds an LSTM; it computes them anew after each label."""
+"""Labels that sherpa-onnx passes to an LSTM, which runs over all of them after each label."""
 
 NEVER = -1e30
-"""Score of a class that is not allowed; finite, for sherpa-onnx subtracts and adds to it."""
+"""Score of a class that is not allowed; finite, as sherpa-onnx does arithmetic with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GraphConfig:
-    """What of the search goes into the graphs; the names are those of `SearchConfig`."""
+    """The search settings that go into the graphs, named as in `SearchConfig`."""
 
     ctc_top_k: int = 0
     blank_skip: float = 1.0
@@ -40,7 +40,7 @@ class GraphConfig:
 
 
 class Encoder(nn.Module):
-    """Features to frames that the joiner takes."""
+    """From features to the joiner's input frames."""
 
     def __init__(self, model: Transducer, config: GraphConfig) -> None:
         super().__init__()
@@ -78,10 +78,10 @@ class Encoder(nn.Module):
         return scores.topk(self.num_allowed, dim=1).indices
 
     def _kept(self, frames: Tensor, blank: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The frames that `decoding.skip_blanks` keeps, or one where it keeps none."""
+        """The frames that `decoding.skip_blanks` keeps, or one frame if it keeps none."""
         dropped = padding_mask(lengths, frames.shape[1]) | (blank > self.config.blank_skip)
         kept = (~dropped).sum(dim=1).clamp(min=1)
-        # Later frames have a lower rank, dropped ones a lower one than all that are kept.
+        # Later frames rank lower, and dropped frames rank below all that are kept.
         number = torch.arange(frames.shape[1], device=frames.device)
         rank = -number - dropped.long() * frames.shape[1]
         order = rank.argsort(dim=1, descending=True)[:, : kept.max()]
@@ -89,7 +89,7 @@ class Encoder(nn.Module):
 
 
 class StatelessDecoder(nn.Module):
-    """The last labels to the projected predictor's output."""
+    """From the last labels to the projected output of the predictor."""
 
     def __init__(self, model: Transducer) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ class StatelessDecoder(nn.Module):
 
 
 class LstmDecoder(nn.Module):
-    """All labels so far, up to a number, to the projected predictor's output."""
+    """From the last `LSTM_CONTEXT` labels to the projected output of the predictor."""
 
     context = LSTM_CONTEXT
 
@@ -117,7 +117,7 @@ class LstmDecoder(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """(N, context) labels, negative before the first, -> (N, J)."""
         known = (y >= BLANK).sum(dim=1)
-        # Moved to the left, and only as many steps as there are labels.
+        # Shift the labels to the left, and run only as many steps as there are labels.
         start = self.context - known
         moved = (torch.arange(self.context) + start[:, None]).clamp(max=self.context - 1)
         history = y.gather(1, moved).clamp(min=BLANK)[:, : known.max()]
@@ -128,7 +128,7 @@ class LstmDecoder(nn.Module):
 
 
 class Joiner(nn.Module):
-    """A frame and a predictor's output to logits."""
+    """From a frame and a predictor output to logits."""
 
     def __init__(self, model: Transducer, config: GraphConfig) -> None:
         super().__init__()

@@ -28,9 +28,9 @@ class ExportConfig:
     """Which model, where to, and in what."""
 
     exp_dir: Path = Path("exp")
-    """Folder of the training run, or one that was exported with safetensors."""
+    """Folder of the training run, or a folder exported with safetensors."""
     out: Path = Path("exported")
-    """Folder in which the files go."""
+    """Folder for the files."""
     format: tuple[Format, ...] = ("safetensors", "torchscript", "onnx")
     """safetensors for this package, torchscript for torch alone, onnx for sherpa-onnx."""
     avg: int = 5
@@ -38,14 +38,14 @@ class ExportConfig:
     lang_dir: Path | None = None
     """Token table; by default that of training. It must be the same table."""
     max_symbols: int = 10
-    """onnx: labels at one frame at the most. Each frame is searched as many times."""
+    """onnx: maximum labels at one frame. Each frame is searched this many times."""
     ctc_top_k: int = 0
     """onnx: allow only the K classes of highest mean CTC posterior, blank included; 0 for all."""
     blank_skip: float = 1.0
     """onnx: frames whose CTC blank posterior is above this are not decoded; 1 decodes all."""
 
     def validate(self) -> None:
-        """Raise ValueError for the first field that cannot work."""
+        """Raise ValueError for the first invalid field."""
         SearchConfig(
             max_symbols=self.max_symbols, ctc_top_k=self.ctc_top_k, blank_skip=self.blank_skip
         ).validate()
@@ -65,12 +65,12 @@ def export(config: ExportConfig, *, make_model: MakeModel = Transducer) -> None:
     """Write a model in the formats that the config names.
 
     Args:
-        config: which, where to, and in what.
-        make_model: as `train` was given it.
+        config: the model, the folder and the formats.
+        make_model: the same as for `train`.
 
     Raises:
-        ValueError: where the model cannot be read, or cannot be had in such a format.
-        OSError: where something cannot be written.
+        ValueError: if the model cannot be read, or cannot be exported in a format.
+        OSError: if a file cannot be written.
     """
     config.validate()
     model, _ = open_model(
@@ -88,7 +88,7 @@ def export(config: ExportConfig, *, make_model: MakeModel = Transducer) -> None:
 
 @contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """An error of writing says where to."""
+    """Name the folder in errors of writing to it."""
     try:
         yield
     except OSError as error:

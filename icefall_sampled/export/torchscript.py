@@ -1,4 +1,4 @@
-"""One TorchScript file: the model without this package, and without its Python.
+"""One TorchScript file: the model without this package, and without Python.
 
     model = torch.jit.load("model.ts")
     frames, lengths, hidden = model.encode(features, feature_lengths)
@@ -6,10 +6,10 @@
     log_probs = model.join(frames[:, t], predicted)
     ctc = model.ctc_log_probs(hidden)
 
-They are the numbers of the model itself, bit by bit, for every batch and every length.
+The results are bit-identical to those of the model itself, for every batch and every length.
 """
 
-# Annotations stay what they are, for TorchScript reads those of a class (no `from __future__`).
+# No `from __future__ import annotations`: TorchScript reads the annotations of a class.
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,10 +29,10 @@ TORCHSCRIPT = "model.ts"
 
 
 class _Unfused(TorchFunctionMode):
-    """What is traced inside is computed operation by operation, wherever the file is run.
+    """Modules traced inside run operation by operation, without fusion, on every machine.
 
-    TorchScript's compiler puts neighbouring operations into one, whose exp and tanh round
-    differently. Between operations it finds a `detach`, which costs nothing and stops it.
+    TorchScript's compiler fuses neighbouring operations, and exp and tanh round differently in a
+    fused kernel. A `detach` after each operation costs nothing and prevents the fusion.
     """
 
     def __torch_function__(
@@ -45,7 +45,7 @@ class _Unfused(TorchFunctionMode):
 class Conditioned(nn.Module):
     """`CtcHead.condition` in TorchScript: the steps of `losses.posterior_product`, in its order.
 
-    Why it detaches all the time, `_Unfused` says.
+    `_Unfused` explains why every result is detached.
     """
 
     def __init__(self, model: Transducer) -> None:
@@ -69,7 +69,7 @@ class Conditioned(nn.Module):
         return hidden + back.view(hidden.shape) + self.feedback.bias
 
     def _product(self, rows: Tensor) -> Tensor:
-        """(R, D) -> (R, D): the posterior of the rows, taken back to their width."""
+        """(R, D) -> (R, D): the posterior of the rows, projected back to their width."""
         weight, bias, matrix = self.output.weight, self.output.bias, self.feedback.weight.t()
         peak = torch.full([rows.shape[0]], -float("inf"), dtype=rows.dtype, device=rows.device)
         total, product = torch.zeros_like(peak), torch.zeros_like(rows)
@@ -121,14 +121,14 @@ class _Ctc(nn.Module):
 
 
 class _NoCtc(nn.Module):
-    """Stands where a model has no CTC head."""
+    """Takes the place of the CTC head in a model without one."""
 
     def forward(self, hidden: Tensor) -> Tensor:
         raise ValueError("this model was trained without CTC")
 
 
 class Exported(nn.Module):
-    """What the file holds; every method is exported, and lengths and batches may vary."""
+    """The module in the file; every method is exported, and lengths and batch sizes may vary."""
 
     vocab_size: int
     frame_seconds: float
@@ -145,7 +145,7 @@ class Exported(nn.Module):
 
     @torch.jit.export
     def encode(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, frames, 80), (N,) -> (N, T, J) to join, (N,), and (N, T, D) for `ctc_log_probs`."""
+        """(N, frames, 80), (N,) -> (N, T, J) for `join`, (N,), (N, T, D) for `ctc_log_probs`."""
         out, lengths, hidden = self.acoustics(features, lengths)
         return self.projection(out), lengths, hidden
 
@@ -156,7 +156,7 @@ class Exported(nn.Module):
 
     @torch.jit.export
     def predict(self, labels: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """(N,), state -> (N, J) to join, state."""
+        """(N,), state -> (N, J) for `join`, state."""
         predicted, state = self.predictor(labels, state)
         return predicted, state
 
@@ -175,19 +175,19 @@ def save_torchscript(path: Path, model: Transducer) -> None:
     """Write the model, which is on the CPU and in eval mode, as one TorchScript file.
 
     Raises:
-        OSError: where the file cannot be written.
+        OSError: if the file cannot be written.
     """
     with warnings.catch_warnings(), torch.no_grad():
-        # That tracing, or TorchScript as such, has its limits; the tests look at the outcome.
+        # Warnings that tracing and TorchScript have limits; the tests check the results.
         warnings.simplefilter("ignore")
         scripted = torch.jit.script(Exported(_parts(model), model).eval())
-        # Torch's C++ must not open the file: on a full disk it ends the whole process.
+        # Torch's C++ must not open the file: on a full disk it aborts the whole process.
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.jit.save(scripted, file)
 
 
 def _parts(model: Transducer) -> dict[str, Any]:
-    """The traced modules; what they are traced with decides nothing but the types."""
+    """The traced modules; the example inputs decide only the types."""
     width, joint = model.config.encoder.width, model.config.joiner.width
     lengths, labels = torch.tensor([100, 80]), torch.zeros(2, dtype=torch.int64)
     features = torch.zeros(2, 100, model.config.encoder.num_features)
