@@ -1,13 +1,13 @@
-"""What the recipes with characters share: ESPnet's Conformer transducer, and the paper's Table 2.
+"""Shared by the recipes with characters: ESPnet's Conformer transducer, the paper's Table 2.
 
 The paper follows "the standard recipe [29] of ESPnet" (Boyer et al. 2021) for AISHELL-1 and
 CSJ-APS. In ESPnet's egs/aishell/asr1 that is conf/tuning/transducer/
-train_conformer-rnn_transducer_aux_ngpu4.yaml: its results, 4.3 / 4.8 % on dev / test, are those
-that the paper says it outperforms. For CSJ the paper names no other. What differs from that file:
+train_conformer-rnn_transducer_aux_ngpu4.yaml: the paper says that it outperforms the results of
+this file, 4.3 / 4.8 % on dev / test. For CSJ the paper names no other. Differences from that file:
 
-- two strided convolutions with 256 channels shorten the input, in place of VGG's four;
+- two strided convolutions with 256 channels subsample the input, in place of VGG's four;
 - features are 80 mel bins without pitch;
-- the predictor's dropout is on the embedding alone: its LSTM is a single layer;
+- the predictor has dropout on the embedding alone: its LSTM is a single layer;
 - batches are filled by seconds and not by utterances.
 """
 
@@ -47,8 +47,8 @@ def espnet_transducer(recipe: Path, *, corpus: str) -> Config:
     `--optimizer.accumulate 1`.
 
     Args:
-        recipe: the folder that prepare.sh made `data` in.
-        corpus: what the names of its manifests begin with.
+        recipe: the folder in which prepare.sh made `data`.
+        corpus: prefix of the names of its manifests.
     """
     fbank = recipe / "data/fbank"
     return Config(
@@ -79,10 +79,10 @@ def espnet_transducer(recipe: Path, *, corpus: str) -> Config:
 
 
 def table_two(base: Config) -> dict[str, Config]:
-    """The rows of Table 2 that both corpora have, `base` with another softmax or auxiliary loss.
+    """The rows of Table 2 that both corpora have: `base` with other softmaxes and auxiliary losses.
 
-    And `pruned`, which the paper does not have: `full` with k2's pruned loss.
-    Intermediate CTC is computed after the middle block, as Lee and Watanabe 2021 do.
+    One more variant, `pruned`, is not in the paper: `full` with k2's pruned loss. Intermediate CTC
+    is computed after the middle block, as in Lee and Watanabe 2021.
     """
     endings = auxiliaries(base.ctc, layers=(base.encoder.num_layers // 2,))
     rows = {"full": softmaxes(500)["full"]}
@@ -97,7 +97,7 @@ def table_two(base: Config) -> dict[str, Config]:
 
 @dataclass(frozen=True, kw_only=True)
 class CharacterDecodeConfig(RecipeDecodeConfig):
-    """How to decode, and what: greedy search over the 100 classes that CTC finds likeliest."""
+    """What to decode, and how: greedy search over the 100 likeliest classes by CTC."""
 
     ctc_top_k: int = 100
     """Allow only the K classes of highest mean CTC posterior, blank included; 0 for all."""

@@ -1,7 +1,7 @@
-"""What the recipes' programs share: variants by the paper's names, and the way they are run.
+"""Code shared by the recipes' programs: variants by the paper's names, and how to run them.
 
-A recipe's train.py says what is special about it in `base` and `variants`, and ends in
-`run_training`; its decode.py says which sets there are, and ends in `run_decoding`.
+A recipe's train.py defines what is special about it in `base` and `variants`, and ends with
+`run_training`; its decode.py names the sets, and ends with `run_decoding`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from icefall_sampled.training import train
 
 
 def softmaxes(num_sampled: int) -> dict[str, SamplingConfig]:
-    """The softmaxes of the paper (Sections 3.1 and 3.2), by the name that a variant bears."""
+    """The softmaxes of the paper (Sections 3.1 and 3.2), by the name of the variant."""
     uniform = SamplingConfig(num_sampled=num_sampled, distribution="uniform")
     return {
         "full": SamplingConfig(strategy="none", distribution="uniform"),
@@ -35,10 +35,10 @@ def softmaxes(num_sampled: int) -> dict[str, SamplingConfig]:
 
 
 def auxiliaries(joint: CtcConfig, *, layers: tuple[int, ...]) -> dict[str, CtcConfig]:
-    """The auxiliary losses of the paper (Section 2.2), by the ending of a variant's name.
+    """The auxiliary losses of the paper (Section 2.2), by the suffix of a variant's name.
 
     Args:
-        joint: joint CTC alone, which has the empty ending.
+        joint: joint CTC alone, which has the empty suffix.
         layers: blocks after which the intermediate losses are computed.
     """
     intermediate = replace(joint, intermediate_layers=layers)
@@ -51,7 +51,7 @@ def auxiliaries(joint: CtcConfig, *, layers: tuple[int, ...]) -> dict[str, CtcCo
 
 
 def with_auxiliary(config: Config, ctc: CtcConfig) -> Config:
-    """The config with these auxiliary losses; without any, there is no start with CTC alone."""
+    """The config with these auxiliary losses; without any, training does not start with CTC."""
     without = ctc.joint_weight == 0 and not ctc.intermediate_layers
     loss: LossConfig = replace(config.loss, ctc_only_steps=0) if without else config.loss
     return replace(config, ctc=ctc, loss=loss)
@@ -80,9 +80,9 @@ def crossed(
 
 
 def with_pruned_loss(full: Config) -> Config:
-    """A variant of the full softmax, but for its loss: k2's pruned one, by icefall's settings.
+    """A variant with the full softmax, with k2's pruned loss in icefall's settings.
 
-    Except in a short training: there the warm-up is a tenth of the steps with a transducer.
+    In a short training the warm-up is shorter: a tenth of the steps with a transducer.
     """
     steps = full.training.max_steps - full.loss.ctc_only_steps
     pruned = PrunedLossConfig()
@@ -91,7 +91,7 @@ def with_pruned_loss(full: Config) -> Config:
 
 
 def in_folders(variants: dict[str, Config], folder: Path) -> dict[str, Config]:
-    """The variants, each with a folder of its own for its runs."""
+    """The variants, each with its own exp_dir."""
     return {name: replace(config, exp_dir=folder / name) for name, config in variants.items()}
 
 
@@ -102,10 +102,10 @@ def run_training(variants: dict[str, Config], *, base: Config, description: str 
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeDecodeConfig(DecodeConfig):
-    """How to decode, and what."""
+    """What to decode, and how."""
 
     data_dir: Path = Path("data")
-    """What prepare.sh made."""
+    """Folder of the data from prepare.sh."""
 
 
 def run_decoding(
@@ -120,9 +120,9 @@ def run_decoding(
 
     Args:
         default: the recipe's own defaults.
-        corpus: what the names of its manifests begin with.
+        corpus: prefix of the names of its manifests.
         sets: its test sets.
-        optional_sets: those that prepare.sh makes only when told to.
+        optional_sets: sets that prepare.sh makes only with an option.
         description: the recipe's docstring.
     """
 

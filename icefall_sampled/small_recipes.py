@@ -1,7 +1,7 @@
-"""What the recipes for a few hours of speech share: a model of three million parameters.
+"""Shared by the recipes for a few hours of speech: a model of three million parameters.
 
-Two CPU cores train it in minutes. Small batches and no regularisation: there is time for only a
-few passes over recordings of one speaker.
+Two CPU cores train it in minutes. Batches are small and there is no regularisation, because there
+is time for only a few passes over recordings of one speaker.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ def small_transducer(
     """Six Conformer blocks and an LSTM, trained with negatives from joint CTC.
 
     Args:
-        data_dir: what prepare.sh made.
-        corpus: what the names of its manifests begin with.
-        lang: the folder of the token table in `data_dir`.
+        data_dir: folder of the data from prepare.sh.
+        corpus: prefix of the names of its manifests.
+        lang: folder of the token table in `data_dir`.
         num_sampled: K, classes in the softmax.
-        learning_rate: at its peak; it ends at zero.
-        warmup_steps: until the peak.
+        learning_rate: its peak; it ends at zero.
+        warmup_steps: steps until the peak.
     """
     config = Config(
         data=DataConfig(
@@ -64,7 +64,7 @@ def small_transducer(
 
 
 def with_data(config: Config, data_dir: Path, *, corpus: str, lang: str) -> Config:
-    """The same on the data of another folder that prepare.sh made."""
+    """The same config with the data of another folder from prepare.sh."""
     data = replace(
         config.data,
         train_cuts=data_dir / f"fbank/{corpus}_cuts_train.jsonl.gz",
@@ -75,14 +75,14 @@ def with_data(config: Config, data_dir: Path, *, corpus: str, lang: str) -> Conf
 
 
 def with_classes(config: Config, num_sampled: int) -> Config:
-    """The same with another K."""
+    """The same config with another K."""
     return replace(config, sampling=replace(config.sampling, num_sampled=num_sampled))
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallDecodeConfig(RecipeDecodeConfig):
-    """How to decode, and what: with the last checkpoint alone."""
+    """What to decode, and how: by default with the last checkpoint alone."""
 
     avg: int = 1
     """How many of the latest checkpoints to average; 0 takes the best on dev. The learning rate
-    ends at zero: the last checkpoint is better than its mean with earlier ones."""
+    ends at zero: the last checkpoint is better than an average with earlier ones."""
