@@ -50,7 +50,9 @@ def noise_of(config: DataConfig, *, seed: int, epoch: int) -> Noise | None:
     """
     if config.noise_cuts is None or not config.noise_percent:
         return None
-    cuts = list(read_cuts(config.noise_cuts, argument="data.noise_cuts"))
+    # What is said in the noise is not to be recognised: lhotse would add it to the transcript.
+    noise = read_cuts(config.noise_cuts, argument="data.noise_cuts")
+    cuts = [cut.drop_supervisions() for cut in noise]
     if not cuts:
         raise ValueError(f"data.noise_cuts is {config.noise_cuts}, it must hold at least one cut")
     return Noise(

@@ -119,6 +119,13 @@ def test_noise_follows_from_seed_epoch_and_batch(folder: Path, tokens: TokenTabl
         assert sum(torch.equal(first[name], later[name]) for name in first) < 20
 
 
+def test_what_is_said_in_the_noise_is_no_target(folder: Path, tokens: TokenTable) -> None:
+    """`batches` checks the texts."""
+    config = replace(CONFIG, noise_cuts=folder / "speech.jsonl.gz", noise_percent=100.0)
+    clean, noisy = batches(folder, tokens, CONFIG), batches(folder, tokens, config)
+    assert all(not torch.equal(clean[name], noisy[name]) for name in clean)
+
+
 def test_no_share_is_clean_speech(folder: Path, tokens: TokenTable) -> None:
     silent = replace(CONFIG, noise_cuts=folder / "noise.jsonl.gz", noise_percent=0.0)
     clean, found = batches(folder, tokens, CONFIG), batches(folder, tokens, silent)
