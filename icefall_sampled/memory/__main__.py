@@ -1,4 +1,4 @@
-"""The command line: `measure` as its first word measures, everything else predicts."""
+"""The command line: it measures if the first argument is `measure`, and predicts otherwise."""
 
 import sys
 

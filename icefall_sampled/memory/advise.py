@@ -19,7 +19,7 @@ from icefall_sampled.memory.recipe import Corpus, choose, corpus_of, load_varian
 
 @dataclass(frozen=True, kw_only=True)
 class Fit:
-    """How much of a variant fits."""
+    """The largest batches of a variant that fit."""
 
     fused: Prediction
     num_fused: int
@@ -32,12 +32,12 @@ class Fit:
 
     @property
     def prediction(self) -> Prediction:
-        """Of the variant as it is."""
+        """The prediction for the variant as configured."""
         return self.stored if self.stores else self.fused
 
     @property
     def num(self) -> int:
-        """Utterances in the largest batch of the variant as it is."""
+        """Utterances in the largest batch of the variant as configured."""
         return self.num_stored if self.stores else self.num_fused
 
 
@@ -61,7 +61,7 @@ def fit(config: Config, corpus: Corpus, mib: float) -> Fit:
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
-    """Columns of equal width, the first to the left, the others to the right."""
+    """Aligned columns: the first is left-aligned, the others are right-aligned."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     return "\n".join(
         "  ".join(
@@ -73,7 +73,7 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def components(prediction: Prediction, num: int) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: what each component needs by itself, and its share of the step's peak."""
+    """Header and rows: memory of each component alone, and its share of the step's peak."""
     own, more, peak = prediction.own(num), prediction.own(num + 1), prediction.peak(num)
     rows = []
     for name, mib in own.items():
@@ -95,7 +95,7 @@ def variants_table(fits: dict[str, Fit], seconds: float) -> tuple[list[str], lis
 
 
 def advice(variant: str, fits: dict[str, Fit], seconds: float, gpu_mib: float, room: float) -> str:
-    """Two sentences: what fits, and which variant would let it grow."""
+    """Two sentences: the largest batch, and the variant that allows the largest of all."""
     one = fits[variant]
     best = max(fits, key=lambda name: fits[name].num)
     if one.num == 0:
@@ -132,23 +132,23 @@ def main(
 ) -> None:
     """Predict the memory of a training step, and the largest batch that a GPU holds.
 
-    Each part of the step is run on a small batch and extrapolated, on this CPU; a GPU's kernels
-    may need more or less. `python -m icefall_sampled.memory measure --exp-dir DIR` measures.
+    Each part of the step is run on a small batch on this CPU and extrapolated; a GPU's kernels may
+    need more or less. `python -m icefall_sampled.memory measure --exp-dir DIR` measures instead.
 
     Args:
         recipe: folder of a recipe, such as egs/asterisk/ASR, or its corpus, such as asterisk.
-        variant: one of the recipe's.
+        variant: a variant of the recipe.
         gpu_mib: memory of the GPU, in MiB.
-        reserve_mib: what is left to CUDA itself, its libraries' workspaces and the gaps of the
-            allocator: an allowance, not a measurement.
-        utterance_seconds: length of every utterance of the batch; the longest that is trained on
-            where it is not given.
-        labels_per_second: of these utterances; the corpus's where it is not given.
-        vocab_size: classes with blank; those of the corpus where it is not given.
-        json_file: write the figures there too.
+        reserve_mib: memory left for CUDA itself, the workspaces of its libraries and
+            fragmentation: an allowance, not a measurement.
+        utterance_seconds: length of every utterance in the batch; by default the longest that is
+            trained on.
+        labels_per_second: of these utterances; by default that of the corpus.
+        vocab_size: classes with blank; by default those of the corpus.
+        json_file: also write the figures to this file.
     """
     _check(gpu_mib, reserve_mib, utterance_seconds, labels_per_second, vocab_size)
-    torch.set_flush_denormal(True)  # as training does: such numbers slow a CPU down tenfold
+    torch.set_flush_denormal(True)  # as in training: denormal numbers slow a CPU down tenfold
     variants = load_variants(recipe)
     config = choose(variants, variant)
     corpus = corpus_of(
@@ -168,7 +168,7 @@ def main(
 
 
 def _report(variant: str, config: Config, corpus: Corpus, fits: dict[str, Fit]) -> str:
-    """What was assumed, and both tables."""
+    """The assumptions, and both tables."""
     one, utterance = fits[variant], corpus.utterance
     lines = [
         f"{variant}: V {corpus.vocab_size}, {utterance.seconds:g} s an utterance, "

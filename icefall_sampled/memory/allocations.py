@@ -1,4 +1,4 @@
-"""A counting allocator: what a step allocates, what of it is still there at its end."""
+"""Count allocations: the peak of a step, and the memory still allocated at its end."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ MIB = 2**20
 
 
 class Allocations(NamedTuple):
-    """Bytes of tensors, relative to what was there when the step began."""
+    """Bytes of tensors, relative to the beginning of the step."""
 
     peak: float
-    """The most that was there at once."""
+    """The most that was allocated at once."""
     left: float
-    """What is there at the end; negative where the step released more than it made."""
+    """Allocated at the end; negative if the step released more than it allocated."""
 
 
 def allocations(step: Callable[[], object], device: torch.device | None = None) -> Allocations:
     """Count what a step allocates.
 
-    On a GPU torch's allocator counts; on a CPU every allocation and release is counted from
-    torch's profiler, so the figure is that of the tensors and not of the process.
+    On a GPU torch's allocator counts. On a CPU torch's profiler reports every allocation and
+    release, so the figure is that of the tensors and not of the process.
     """
     if device is not None and device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -46,17 +46,17 @@ def allocations(step: Callable[[], object], device: torch.device | None = None) 
 
 
 def peak_allocated_mib(step: Callable[[], object], device: torch.device) -> float:
-    """The most memory that tensors made during `step` hold at once, in MiB."""
+    """Peak memory of the tensors allocated during `step`, in MiB."""
     return allocations(step, device).peak / MIB
 
 
 @contextmanager
 def _recording() -> Iterator[Any]:
-    """Torch's profiler, without what it writes to standard error as it starts and ends."""
+    """Torch's profiler, without its messages on standard error."""
     recorder = profile(activities=[ProfilerActivity.CPU], profile_memory=True)
     with _silence():
         recorder.__enter__()
-    # Nobody reads the events that torch 1.13 would make of these: most of the time was theirs.
+    # Torch 1.13 would spend most of the time on parsing events that are not used here.
     recorder.profiler._parse_kineto_results = lambda _: []  # type: ignore
     try:
         yield recorder
@@ -67,7 +67,7 @@ def _recording() -> Iterator[Any]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """What C++ writes to standard error goes nowhere."""
+    """Discard the messages that C++ writes to standard error."""
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:

@@ -1,4 +1,4 @@
-"""What one part of a step allocates, counted while it runs on a small batch, and extrapolated."""
+"""Memory of one part of a step, counted while it runs on small batches, and extrapolated."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Footprint(NamedTuple):
     forward: float
     """Its peak in forward."""
     kept: float
-    """What is there between forward and backward, its result included."""
+    """Memory kept between forward and backward, the result included."""
     backward: float
-    """Its peak in backward beyond what was kept, gradients included."""
+    """Its peak in backward beyond `kept`, gradients included."""
 
     def plus(self, other: Footprint, times: float = 1.0) -> Footprint:
-        """This and a multiple of another."""
+        """The sum of this and a multiple of another."""
         return Footprint(*(a + times * b for a, b in zip(self, other, strict=True)))
 
 
@@ -39,11 +39,11 @@ class Line(NamedTuple):
     each: Footprint
 
     def at(self, num: float) -> Footprint:
-        """For a batch."""
+        """The footprint of a batch."""
         return self.fixed.plus(self.each, num)
 
     def without_kept(self, other: Line) -> Line:
-        """This, where the other's results are there already."""
+        """This line without the results of the other, which are counted there."""
         return Line(
             *(
                 Footprint(mine.forward - its.kept, mine.kept - its.kept, mine.backward)
@@ -52,7 +52,7 @@ class Line(NamedTuple):
         )
 
     def towards(self, other: Line, share: float) -> Line:
-        """On the way to another, extrapolated where the share is above 1."""
+        """Interpolate to another line; a share above 1 extrapolates."""
         return Line(
             *(
                 mine.plus(its, share).plus(mine, -share)
@@ -66,24 +66,24 @@ class Stage:
     """A part of the step, for any number of utterances of one size."""
 
     component: str
-    """Under which name the table counts it."""
+    """The row of the table that counts it."""
     line: Line
     parameters: float = 0.0
-    """Bytes of its parameters, and so of the gradients that its backward leaves."""
+    """Bytes of its parameters, and so of their gradients after backward."""
     largest: float = 0.0
     """Bytes of its largest parameter."""
     chunk: float = 0.0
-    """Bytes for each utterance that a chunk of everything would take; the budget is the limit."""
+    """Bytes for each utterance if one chunk held all of it; the chunk budget is the limit."""
     line_chunk: float = 0.0
-    """Bytes of the chunks that the line has in it."""
+    """Bytes of the chunks that are included in the line."""
 
     def at(self, num: int) -> Footprint:
-        """What it allocates for a batch."""
+        """Its footprint for a batch."""
         chunk = min(chunk_mib() * MIB, num * self.chunk) - self.line_chunk
         return self.line.at(num).plus(Footprint(chunk, 0.0, chunk))
 
     def towards(self, other: Stage, share: float) -> Stage:
-        """On the line from this stage to the same at another size; a share of 1 is the other."""
+        """Interpolate to the same stage at another size; a share above 1 extrapolates."""
         return Stage(
             component=self.component,
             line=self.line.towards(other.line, share),
@@ -110,20 +110,20 @@ def run_once(module: nn.Module, forward: Callable[[], Sequence[Tensor]]) -> Foot
 
 
 def by_utterances(at: Callable[[int], Footprint], low: int, high: int) -> Line:
-    """The line through what two batches allocate."""
+    """The line through the footprints of two batch sizes."""
     first, second = at(low), at(high)
     each = NOTHING.plus(second, 1 / (high - low)).plus(first, -1 / (high - low))
     return Line(first.plus(each, -low), each)
 
 
 def parameter_bytes(module: nn.Module) -> float:
-    """Of all parameters of a module."""
+    """Bytes of all parameters of a module."""
     return float(sum(p.numel() * p.element_size() for p in module.parameters()))
 
 
 @contextmanager
 def chunks_of(mib: float) -> Iterator[None]:
-    """Within it, the chunks of the fused losses have this budget."""
+    """Set the chunk budget of the fused losses inside the context."""
     usual = chunk_mib()
     set_chunk_mib(mib)
     try:

@@ -26,8 +26,8 @@ from icefall_sampled.training.optimizer import make_optimizer
 def training_step_mib(model: Transducer, batch: Batch) -> float:
     """Peak memory of forward, backward and optimizer step on a batch, in MiB.
 
-    It counts activations, gradients, and the optimizer's state, not the parameters, which are
-    there before.
+    It counts activations, gradients and the optimizer's state, but not the parameters, which exist
+    before the step.
     """
     device = next(model.parameters()).device
     on_device = batch.to(device)
@@ -40,16 +40,16 @@ def training_step_mib(model: Transducer, batch: Batch) -> float:
 
 
 def whole_step_mib(model: Transducer, batch: Batch) -> float:
-    """What a training step needs in all once training runs, in MiB.
+    """Total memory of a training step after the first, in MiB.
 
-    Parameters, the batch and the optimizer's states are there before; the step's peak is added.
+    It is the sum of parameters, the batch, the optimizer's states and the step's peak.
     """
     device = next(model.parameters()).device
     on_device = batch.to(device)
     optimizer = make_optimizer(model, model.config.optimizer)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
-    optimizer.step()  # makes the states; the learning rate is still zero
+    optimizer.step()  # creates the states; the learning rate is still zero
     optimizer.zero_grad(set_to_none=True)
     resident = 3 * parameter_bytes(model) + 4 * on_device.features.numel()
     return resident / MIB + peak_allocated_mib(lambda: _step(model, on_device, optimizer), device)
@@ -67,12 +67,12 @@ def measure_run(exp_dir: Path, *, max_duration_seconds: float = 0.0) -> dict[str
     """Peak MiB of a training step by softmax, on the same batch; also written to memory.json.
 
     Args:
-        exp_dir: folder of a training run; its newest checkpoint says model and data.
-        max_duration_seconds: speech in the batch, which the longest utterances fill; 0 takes
+        exp_dir: folder of a training run; its newest checkpoint determines model and data.
+        max_duration_seconds: speech in the batch, filled with the longest utterances; 0 takes
             that of training.
 
     Raises:
-        ValueError: where there is no checkpoint or no data.
+        ValueError: if there is no checkpoint or no data.
     """
     paths = checkpoint.find(exp_dir)
     if not paths:
@@ -92,7 +92,7 @@ def measure_run(exp_dir: Path, *, max_duration_seconds: float = 0.0) -> dict[str
 def _softmaxes(config: Config) -> dict[str, Config]:
     """The config with each softmax: logits stored as in the paper, or recomputed in chunks.
 
-    Of a run with the pruned loss, that one too.
+    For a run with the pruned loss, that loss too.
     """
     full = SamplingConfig(strategy="none", distribution="uniform")
     rows = {"full": full}

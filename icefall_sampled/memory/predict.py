@@ -1,15 +1,15 @@
-"""The peak of a training step, from what its stages allocate.
+"""The peak memory of a training step, from the memory of its stages.
 
-Memory rises through forward, is highest early in backward, and falls from there. At the moment
-when a stage is computed, there are
+Memory rises during forward, is highest early in backward, and falls from there. While a stage is
+computed, these are allocated:
 
-    resident   parameters, AdamW's two states, features; gradients too where they add up
-    forward    what the stages before it keep, and the stage's own peak
-    backward   what it and the stages before it keep, its own peak beyond that, and the gradients
-               of the stages after it
+    resident   parameters, AdamW's two states, features; also gradients if they accumulate
+    forward    kept memory of the stages before it, and the stage's own peak
+    backward   kept memory of it and the stages before it, its own peak beyond that, and the
+               gradients of the stages after it
     update     all gradients, and AdamW's temporary tensors
 
-The step's need is the largest of these sums. All in float32: autocast is not modelled.
+The memory of the step is the largest of these sums. All is float32: autocast is not modelled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from icefall_sampled.memory.stages import FLOAT_BYTES, Utterance, encoder_stages
 ADAMW_STATES = 2
 """Running means of the gradient and of its square."""
 ADAMW_TEMPORARIES = 3
-"""Tensors as large as the largest parameter, while AdamW goes through them one by one (CPU)."""
+"""Tensors of the largest parameter's size, while AdamW updates one at a time (CPU)."""
 
 COMPONENTS = ("parameters", "optimizer", "gradients", "features", "encoder", "predictor", "CTC",
               "joiner and loss")  # fmt: skip
@@ -36,32 +36,32 @@ Bytes = dict[str, float]
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a training step of a config needs, for any number of utterances of one size."""
+    """Memory of a training step of a config, for any number of utterances of one size."""
 
     utterance: Utterance
     stages: tuple[Stage, ...]
-    """In the order of forward."""
+    """In the order of the forward pass."""
     batch_bytes: float
-    """Of an utterance's features."""
+    """Size of one utterance's features."""
     accumulates: bool
-    """Whether gradients of an earlier batch are there already."""
+    """Whether gradients of an earlier batch are already allocated."""
 
     def peak(self, num: int) -> Bytes:
-        """MiB of each component at the highest moment of a step with `num` utterances."""
+        """MiB of each component at the peak of a step with `num` utterances."""
         highest = max(self._moments(num), key=lambda moment: sum(moment.values()))
         return {name: highest[name] / MIB for name in COMPONENTS}
 
     def total(self, num: int) -> float:
-        """MiB at the highest moment."""
+        """MiB at the peak."""
         return sum(self.peak(num).values())
 
     def own(self, num: int) -> Bytes:
-        """MiB of each component at the moment when that component is largest."""
+        """MiB of each component at its own largest."""
         moments = self._moments(num)
         return {name: max(moment[name] for moment in moments) / MIB for name in COMPONENTS}
 
     def _moments(self, num: int) -> list[Bytes]:
-        """Bytes of each component at every moment that may be the highest."""
+        """Bytes of each component at every moment that may be the peak."""
         moments = []
         now = self._resident(num)
         pairs = [(stage, stage.at(num)) for stage in self.stages]
@@ -92,15 +92,15 @@ def _with(moment: Bytes, component: str, more: float) -> Bytes:
 
 
 def predict(config: Config, utterance: Utterance, vocab_size: int) -> Prediction:
-    """What a training step needs, from running each of its stages on a small batch.
+    """Memory of a training step, from running each of its stages on a small batch.
 
     Args:
-        config: of the model, its losses and optimizer.
+        config: configures the model, its losses and the optimizer.
         utterance: the size of every utterance of a batch.
         vocab_size: V, classes with blank.
 
     Raises:
-        ValueError: where the config cannot be trained, or the utterance is too short for it.
+        ValueError: if the config cannot be trained, or the utterance is too short for it.
     """
     config.validate()
     if utterance.encoder_frames(config) < 2 or utterance.labels < 1:
@@ -123,7 +123,7 @@ def predict(config: Config, utterance: Utterance, vocab_size: int) -> Prediction
 
 
 def largest_batch(prediction: Prediction, mib: float) -> int:
-    """The most utterances whose step fits into `mib`; 0 where not even one does."""
+    """The largest number of utterances whose step fits into `mib`; 0 if not even one does."""
     if prediction.total(1) > mib:
         return 0
     fits, too_many = 1, 2

@@ -1,4 +1,4 @@
-"""What is predicted: a variant of a recipe, and the utterances that its corpus has."""
+"""The inputs of a prediction: a variant of a recipe, and the utterances of its corpus."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = Path("sampled_transducer/train.py")
 
 DENSE_PERCENTILE = 95
-"""A batch is as wide as its densest utterance: labels a second that this share stays below."""
+"""Percentile of labels a second: a batch is as wide as its densest utterance."""
 LIBRISPEECH_LABELS_PER_SECOND = 7.06
-"""Where no corpus is prepared: the same percentile of 4,000 random utterances of LibriSpeech's
+"""Used if no corpus is prepared: the same percentile of 4,000 random utterances of LibriSpeech's
 train-clean-100 with 500 pieces, from the lengths in the public transducer-loss-benchmarking
 repository (the mean is 5.31). A larger vocabulary has fewer labels a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """What of a corpus decides about memory."""
+    """The properties of a corpus that determine memory."""
 
     vocab_size: int
     utterance: Utterance
@@ -39,10 +39,10 @@ class Corpus:
 def load_variants(recipe: str) -> dict[str, Config]:
     """The variants of a recipe: a folder like egs/asterisk/ASR, or its corpus, `asterisk`.
 
-    The recipe's program is loaded by its path: the library knows no recipe.
+    The recipe's program is loaded by its path: the library does not import recipes.
 
     Raises:
-        ValueError: where there is no such recipe.
+        ValueError: if there is no such recipe.
     """
     folders = [Path(recipe), REPOSITORY / "egs" / recipe / "ASR"]
     program = next((f / PROGRAM for f in folders if (f / PROGRAM).is_file()), None)
@@ -56,7 +56,7 @@ def load_variants(recipe: str) -> dict[str, Config]:
     spec = importlib.util.spec_from_file_location(name, program)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
+    sys.modules[name] = module  # dataclasses look up their module
     spec.loader.exec_module(module)
     if not hasattr(module, "variants"):
         raise ValueError(f"recipe is {recipe!r}, its {PROGRAM} must have a function variants()")
@@ -68,7 +68,7 @@ def choose(variants: dict[str, Config], variant: str) -> Config:
     """A variant by name.
 
     Raises:
-        ValueError: where there is none of this name; says which there are.
+        ValueError: if there is no variant of this name; the message lists the variants.
     """
     if variant not in variants:
         raise ValueError(f"variant is {variant!r}, it must be one of " + ", ".join(variants))
@@ -82,10 +82,10 @@ def corpus_of(
     utterance_seconds: float | None = None,
     labels_per_second: float | None = None,
 ) -> Corpus:
-    """What decides about memory, from the prepared corpus where it is not given.
+    """The properties that determine memory; those not given are read from the prepared corpus.
 
     Raises:
-        ValueError: where V is neither given nor to be found.
+        ValueError: if V is neither given nor found.
     """
     if vocab_size is None:
         vocab_size = _vocab_size(config)
@@ -121,7 +121,7 @@ class _Lengths(NamedTuple):
 
 
 def _lengths(config: Config) -> _Lengths:
-    """Of the longest utterance, and the labels of a dense one."""
+    """The length of the longest utterance, and the label density at `DENSE_PERCENTILE`."""
     data = config.data
     try:
         tokens = load_tokens(data.lang_dir)

@@ -1,18 +1,18 @@
 """The stages of a training step, each run by itself on a small batch.
 
-A step is a row of stages: the front of the encoder, its blocks, the CTC losses, the choice of
-classes, the predictor, the joiner with the transducer loss. What a stage allocates is counted, and
-linear from there: in the utterances N; in the lattice also in the frames T, because every tensor
-that grows has a factor N T; and in the classes V, where there are too many to try. So a prediction
-follows the code: whoever changes the encoder or a loss changes it, too.
+A step is a sequence of stages: the front of the encoder, its blocks, the CTC losses, the choice of
+classes, the predictor, and the joiner with the transducer loss. The allocations of a stage are
+counted and extrapolated linearly: in the utterances N; in the lattice also in the frames T, because
+every tensor that grows has a factor N T; and in the classes V, if there are too many to run. So the
+prediction follows the code: a change of the encoder or a loss changes it, too.
 
-What the lattice keeps from forward to backward, besides its inputs:
+The lattice keeps from forward to backward, besides its inputs:
 
     stored logits   activations (N, T, U + 1, J) and log-probabilities (N, T, U + 1, K), float32
     fused           for each of the N T (U + 1) nodes a float64 normalizer and two float32
-                    posteriors, 16 bytes, whatever K is; chunks of `chunk_mib()` come and go
+                    posteriors, 16 bytes for any K; chunks of `chunk_mib()` are temporary
     pruned          activations (N, T, R, J) and logits (N, T, R, V), float32; with k2 1.23
-                    in backward for a while a gradient (N, T, U + 1, J) of what it gathers from
+                    backward temporarily has a gradient (N, T, U + 1, J) of the gather's input
 
 N utterances, T encoder frames, U labels, D width, J joiner width, V classes, K of them sampled.
 """
@@ -45,18 +45,18 @@ from icefall_sampled.modeling.subsampling import padding_mask, subsampled_length
 
 FLOAT_BYTES = 4
 FEW = (2, 3)
-"""Utterances of the two batches with which a stage is run."""
+"""Sizes of the two batches with which a stage is run, in utterances."""
 MIN_FRAMES = 16
-"""T, at the least, with which the lattice is run."""
+"""Minimum T with which the lattice is run."""
 PIECES = 4
-"""Chunks, at the least, into which an utterance is cut when a fused loss is run."""
+"""Minimum number of chunks of an utterance when a fused loss is run."""
 FRAMES_PER_SECOND = 100
 MOST_CLASSES = 4096
-"""A stage of more classes is run with fewer, of two numbers, and extrapolated."""
+"""A stage with more classes is run with two smaller numbers of them, and extrapolated."""
 
 
 class Utterance(NamedTuple):
-    """The size of every utterance of a batch: what is shorter is padded to it."""
+    """The size of every utterance in a batch: shorter ones are padded to it."""
 
     seconds: float
     labels: int
@@ -67,7 +67,7 @@ class Utterance(NamedTuple):
         return round(self.seconds * FRAMES_PER_SECOND)
 
     def encoder_frames(self, config: Config) -> int:
-        """T."""
+        """T, encoder frames."""
         return subsampled_lengths(self.frames, config.encoder.subsampling)
 
 
@@ -99,23 +99,23 @@ def head_stages(config: Config, utterance: Utterance, vocab_size: int) -> dict[s
     "lattice"; and "conditioning", which follows a tapped block with self-conditioned CTC.
 
     Args:
-        config: of the model and its losses.
+        config: configures the model and its losses.
         utterance: the size of every utterance.
         vocab_size: V.
     """
     relevant = _relevant(config)
     stages = {name: _stage(name, part, utterance, vocab_size) for name, part in relevant.items()}
     lattice = stages["lattice"]
-    # The transducer loss was run with the predictor, whose results are counted as its own.
+    # The transducer loss was run with the predictor, whose results have a stage of their own.
     line = lattice.line.without_kept(stages["predictor"].line)
     return {**stages, "lattice": replace(lattice, line=line)}
 
 
 def _relevant(config: Config) -> dict[str, Config]:
-    """What of the config decides about each stage, so that variants share what they can."""
+    """The part of the config that each stage depends on, so that variants share cached stages."""
     encoder, sampling, loss = config.encoder, config.sampling, config.loss
     source = "none" if sampling.strategy == "none" else sampling.distribution
-    # Who else needs a posterior is told the CTC losses through the draft.
+    # Of the loss, only this matters here: whether its draft needs a posterior from CTC.
     asks = LossConfig(draft_negatives=int(loss.wants_draft))
     ctc = Config(
         encoder=encoder, ctc=config.ctc, loss=asks,
@@ -142,7 +142,7 @@ def _relevant(config: Config) -> dict[str, Config]:
 
 @functools.lru_cache(maxsize=1024)
 def _stage(name: str, config: Config, utterance: Utterance, vocab_size: int) -> Stage:
-    """A stage above the encoder; with very many classes, from two runs with fewer."""
+    """A stage above the encoder; with very many classes, extrapolated from two smaller runs."""
     low = max(MOST_CLASSES // 2, config.sampling.num_sampled + 1)
     if vocab_size <= 2 * low:
         return _Probe(config, utterance, vocab_size).stage(name)
@@ -151,14 +151,14 @@ def _stage(name: str, config: Config, utterance: Utterance, vocab_size: int) -> 
 
 
 class _Probe:
-    """A model with one block, whose parts above the encoder are run by themselves."""
+    """A model with one block, to run each part above the encoder separately."""
 
     def __init__(self, config: Config, utterance: Utterance, vocab_size: int) -> None:
         self.config, self.vocab_size = config, vocab_size
         self.num_labels = utterance.labels
         self.num_frames = utterance.encoder_frames(config)
         self.stores_logits = config.loss.kind == "pruned" or config.loss.implementation == "naive"
-        torch.manual_seed(0)  # a draft's choice of nodes hangs on the weights
+        torch.manual_seed(0)  # the nodes that a draft chooses depend on the weights
         one_block = replace(config, encoder=replace(config.encoder, num_layers=1))
         self.model = Transducer(one_block, vocab_size)
 
@@ -177,7 +177,7 @@ class _Probe:
         return self._lattice()
 
     def _by_frame(self, run: Callable[[int], Footprint], module: nn.Module | None = None) -> Stage:
-        """A stage whose chunks are of frames."""
+        """A stage that is computed in chunks of frames."""
         row = self._row_bytes(self.vocab_size, self.config.encoder.width)
         chunk = self.num_frames * row
         budget = max(chunk / PIECES, MIN_ROWS * row)
@@ -187,7 +187,7 @@ class _Probe:
 
     @staticmethod
     def _row_bytes(columns: int, width: int) -> float:
-        """Of a row's logits and three rows of their inputs' width; see `losses.chunks`."""
+        """Bytes of a row's logits and of three rows of input width; see `losses.chunks`."""
         return FLOAT_BYTES * (min(columns, MAX_COLUMNS) + 3 * width)
 
     @property
@@ -197,7 +197,7 @@ class _Probe:
         return self.vocab_size if sampling.strategy == "none" else sampling.num_sampled
 
     def _targets(self, num: int) -> tuple[Tensor, Tensor]:
-        """Labels of which there are never too many for K, and their lengths."""
+        """Labels with fewer than K distinct classes, and their lengths."""
         distinct = min(self.vocab_size, self._num_classes) - 1
         row = torch.arange(self.num_labels) % distinct + 1
         return row.repeat(num, 1), _full(num, self.num_labels)
@@ -239,7 +239,7 @@ class _Probe:
         return run_once(self.model, lambda: [self.model.predictor(history)])
 
     def _lattice(self) -> Stage:
-        """The transducer loss with its projections, of few frames, extrapolated to all."""
+        """The transducer loss with its projections, run with few frames and extrapolated to all."""
         few, num_nodes = self._few_frames(), self.num_labels + 1
         width, classes = self.config.joiner.width, self._num_classes
         row = self._row_bytes(classes, width)
@@ -271,14 +271,14 @@ class _Probe:
         return run_once(self.model, lambda: [self.model._transducer_loss(*arguments)])
 
     def _few_frames(self) -> int:
-        """T at which the lattice outweighs the gradient of its output layer, (V, J), as always."""
+        """T at which the lattice outweighs the output layer's gradient, (V, J), as in training."""
         width, least, num_nodes = self.config.joiner.width, MIN_FRAMES, self.num_labels + 1
         if self.config.loss.kind == "pruned":
-            # It is given as many frames as labels, where there are fewer.
+            # The pruned loss pads its input to at least as many frames as labels.
             least = max(least, self.num_labels)
             num_nodes = min(num_nodes, self.config.loss.pruned.range_labels)
         frame = num_nodes * (self._num_classes + width)
-        # Where logits are stored, which tensor is there at the peak depends on their sizes.
+        # With stored logits, the sizes decide which tensors exist at the peak.
         times = 2.0 if self.stores_logits else 0.5
         enough = math.ceil(times * self.vocab_size * width / frame)
         return max(1, min(self.num_frames // 2, max(enough, least)))
@@ -291,10 +291,10 @@ def _counted(component: str, line: Line, module: nn.Module | None = None) -> Sta
 
 
 def _leaf(num: int, num_frames: int, width: int) -> Tensor:
-    """(N, T, D) in an encoder's place."""
+    """(N, T, D) in place of an encoder's output."""
     return torch.randn(num, num_frames, width, requires_grad=True)
 
 
 def _full(num: int, length: int) -> Tensor:
-    """(N,) lengths, all alike."""
+    """(N,) equal lengths."""
     return torch.full((num,), length)
