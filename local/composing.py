@@ -1,8 +1,8 @@
-"""Utterances put together from recordings, as cuts of lhotse: what corpora that do so share.
+"""Compose utterances from recordings, as lhotse cuts: shared by the corpora that do so.
 
 Between the recordings are pauses of 0.1 to 0.4 s, and each recording is made up to 3 dB louder or
-softer. A corpus says in a `Composer` of its own how the recordings of an utterance are drawn. The
-same seed and recordings give the same utterances, whatever the machine.
+softer. Each corpus has its own `Composer`, which draws the recordings of an utterance. The same
+seed and recordings give the same utterances on every machine.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class Deck:
-    """Cards in random order; when all were drawn they are shuffled again.
+    """Cards in random order; they are reshuffled once all have been drawn.
 
     Args:
-        seconds: how long each card lasts.
+        seconds: length of each card.
         rng: shuffles them.
     """
 
@@ -40,7 +40,7 @@ class Deck:
         self._left: list[str] = []
 
     def draw(self, max_seconds: float) -> str | None:
-        """Take the topmost card that is short enough; None where none of those left is."""
+        """Take the topmost card that is short enough; None if none of the rest is."""
         if not self._left:
             self._left = self._rng.sample(list(self._seconds), len(self._seconds))
         for position, card in enumerate(self._left):
@@ -50,13 +50,13 @@ class Deck:
 
 
 class Composer(ABC):
-    """Draws utterances that say what was not said before.
+    """Draws utterances whose texts are new.
 
     Args:
-        parts: the recordings that are put together, each as a cut with one supervision.
-        said: texts that no utterance may have; those of every set that is composed come to it.
-        name: what the ids of the utterances begin with.
-        seed: another seed, other utterances.
+        parts: the recordings to join, each as a cut with one supervision.
+        said: texts that no utterance may have; the texts of each composed set are added.
+        name: prefix of the ids of the utterances.
+        seed: of the random choices.
     """
 
     def __init__(self, parts: dict[str, MonoCut], *, said: set[str], name: str, seed: int) -> None:
@@ -67,13 +67,13 @@ class Composer(ABC):
 
     @abstractmethod
     def draw(self, deck: Deck, rng: random.Random) -> list[str]:
-        """The recordings of an utterance, which need not be new, or short enough."""
+        """Draw the recordings of an utterance; they may be too long, or their text not new."""
 
     def compose(self, split: str, *, seconds: float) -> list[MixedCut]:
-        """Utterances that last `seconds` together, and of which no other split has the text.
+        """Compose utterances of `seconds` in total, with texts that are in no other split.
 
         Raises:
-            ValueError: where there are not so many.
+            ValueError: if there are not enough new utterances.
         """
         rng = random.Random(f"{self.seed}:{self.name}:{split}")
         seconds_of = {part: cut.duration for part, cut in self.parts.items()}
@@ -101,7 +101,7 @@ class Composer(ABC):
         )
 
     def draw_any(self, deck: Deck, rng: random.Random, *, max_parts: int) -> list[str]:
-        """Two recordings to `max_parts` from the deck, fewer where there is no room."""
+        """Draw two to `max_parts` recordings from the deck, fewer if there is no room."""
         names: list[str] = []
         for _ in range(rng.randint(2, max_parts)):
             card = deck.draw(MAX_SECONDS - self._seconds(names) - PAUSE_SECONDS[1])
@@ -111,7 +111,7 @@ class Composer(ABC):
         return names
 
     def is_new(self, names: list[str]) -> bool:
-        """Whether what these recordings say together is said nowhere else."""
+        """Whether the joint text of these recordings is new."""
         return " ".join(text_of(self.parts[name]) for name in names) not in self.said
 
     def _seconds(self, names: list[str]) -> float:
@@ -124,7 +124,7 @@ def text_of(cut: Cut) -> str:
 
 
 def recordings_of(cut: Cut) -> set[str]:
-    """The audio files that are heard in a cut."""
+    """The audio files in a cut."""
     tracks = [track.cut for track in cut.tracks] if isinstance(cut, MixedCut) else [cut]
     return {
         source.source
@@ -135,13 +135,13 @@ def recordings_of(cut: Cut) -> set[str]:
 
 
 def join(parts: list[MonoCut], *, name: str, rng: random.Random) -> MixedCut:
-    """One utterance from several: appended, with pauses, each a little louder or softer."""
+    """Join recordings to one utterance, with pauses, each a little louder or softer."""
     text = " ".join(text_of(part) for part in parts)
     first = parts[0].supervisions[0]
     joined: Cut | None = None
     for part in parts:
         gain_db = rng.uniform(-MAX_GAIN_DB, MAX_GAIN_DB)
-        # Hundredths of a second are whole samples at 16 kHz: no length is ever rounded.
+        # Hundredths of a second are whole samples at 16 kHz: no length is rounded.
         pause = round(rng.uniform(*PAUSE_SECONDS), 2)
         cut = part.drop_supervisions().perturb_volume(round(10 ** (gain_db / 20), 4))
         joined = cut if joined is None else append(joined, cut, pause_seconds=pause)
@@ -164,12 +164,12 @@ def join(parts: list[MonoCut], *, name: str, rng: random.Random) -> MixedCut:
 
 
 def append(first: Cut, second: Cut, *, pause_seconds: float) -> Cut:
-    """One after the other, with silence between."""
+    """The two cuts with silence between them."""
     return first.pad(duration=first.duration + pause_seconds).append(second)
 
 
 def write_sets(sets: dict[str, list[Cut]], manifest_dir: Path, *, corpus: str) -> None:
-    """Write MANIFEST_DIR/CORPUS_cuts_raw_SET.jsonl.gz of each set."""
+    """Write MANIFEST_DIR/CORPUS_cuts_raw_SET.jsonl.gz for each set."""
     for name, cuts in sets.items():
         path = manifest_dir / f"{corpus}_cuts_raw_{name}.jsonl.gz"
         temporary = path.with_name(f"tmp_{path.name}")

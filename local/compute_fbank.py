@@ -4,16 +4,16 @@
     compute_fbank.py IN_CUTS OUT_CUTS --storage DIR --dask tcp://host:8786
 
 IN_CUTS is any manifest of lhotse cuts that load audio; OUT_CUTS are the same cuts with features
-(a mixed cut becomes a plain one). With `--speed-perturb` come two copies of each, at 0.9 and 1.1
-of the speed; lhotse marks their ids with `_sp0.9` and `_sp1.1`.
+(a mixed cut becomes a plain one). `--speed-perturb` adds two copies of each, at 0.9 and 1.1 times
+the speed; lhotse marks their ids with `_sp0.9` and `_sp1.1`.
 
-The work is cut into shards of some minutes each, spread over processes, or over the workers of a
-Dask cluster that see the same folders. A finished shard lies in DIR under a name that tells what it
-was computed from, so an interrupted run loses the shards it was at, no more, and one with other
-input never takes old features for its own.
+The work is split into shards of several minutes, spread over processes, or over the workers of a
+Dask cluster that see the same folders. The name of a finished shard in DIR has a hash of its input:
+an interrupted run loses only unfinished shards, and a run with other input never uses old features.
 
-An utterance that cannot be read is left out and reported, in OUT_CUTS' name with `.rejects.jsonl`
-as well; more than `--max-rejected-percent` of them stop the run. The next run tries them again.
+An utterance that cannot be read is left out, and reported in the log and in OUT_CUTS' name with
+`.rejects.jsonl`; more than `--max-rejected-percent` of them stop the run. The next run tries them
+again.
 """
 
 from __future__ import annotations
@@ -56,21 +56,21 @@ class Shard:
 
     @property
     def is_done(self) -> bool:
-        """Whether all of it was read: a file that could not be may have been mended since."""
+        """Whether all of it was read: an unreadable file may have been repaired since."""
         return self.manifest.is_file() and not self.read_rejects()
 
     def read_rejects(self) -> list[tuple[str, str]]:
-        """What `rejects` holds."""
+        """The contents of `rejects`."""
         return [(i, reason) for i, reason in json.loads(self.rejects.read_text(encoding="utf-8"))]
 
 
 def with_speeds(cuts: list[Cut]) -> list[Cut]:
-    """The cuts, each with its slower and faster copies: training shuffles within a window only."""
+    """Each cut followed by its two copies: training shuffles only within a window."""
     return [copy for cut in cuts for copy in (cut, *(cut.perturb_speed(speed) for speed in SPEEDS))]
 
 
 def split_by_duration(cuts: list[Cut], seconds: float) -> Iterator[list[Cut]]:
-    """Runs of cuts of about so many seconds each."""
+    """Consecutive cuts in groups of about `seconds` each."""
     total = 0.0
     numbered = []
     for cut in cuts:
@@ -81,7 +81,7 @@ def split_by_duration(cuts: list[Cut], seconds: float) -> Iterator[list[Cut]]:
 
 
 def make_shards(cuts: list[Cut], storage: Path, name: str) -> list[Shard]:
-    """Shards named after what is in them: the cuts and the extractor's settings."""
+    """Shards whose names have a hash of the cuts and the extractor's settings."""
     settings = json.dumps(KaldifeatFbankConfig().to_dict(), sort_keys=True, default=str)
     shards = []
     for number, part in enumerate(split_by_duration(cuts, SHARD_SECONDS)):
@@ -121,7 +121,7 @@ def compute_shard(shard: Shard) -> float:
 
 
 def cut_with_features(cut: Cut, extractor: KaldifeatFbank, writer: Any) -> Cut:
-    """The cut with its features stored; raises ValueError where its audio is not usable."""
+    """The cut with its features stored; raises ValueError if its audio is not usable."""
     audio = cut.load_audio()
     if not np.isfinite(audio).all():
         raise ValueError("samples that are not finite")
@@ -143,7 +143,7 @@ def compute_all(shards: list[Shard], jobs: Jobs) -> None:
 
 
 def collect(shards: list[Shard], out_cuts: Path, *, total: int, limit_percent: float) -> None:
-    """Join the shards' manifests into one, and report what was left out."""
+    """Join the shards' manifests into one, and report the cuts that were left out."""
     rejects = Rejects(total, limit_percent)
     for shard in shards:
         for cut_id, reason in shard.read_rejects():
@@ -153,7 +153,7 @@ def collect(shards: list[Shard], out_cuts: Path, *, total: int, limit_percent: f
     temporary = out_cuts.with_name(f"tmp_{out_cuts.name}")
     with CutSet.open_writer(temporary, overwrite=True) as writer:
         for shard in shards:
-            # Lazily: a shard of which nothing could be read is an empty file, and no CutSet.
+            # Lazily: a shard without readable cuts is an empty file, which is not a CutSet.
             for cut in CutSet.from_jsonl_lazy(shard.manifest):
                 writer.write(cut)
     temporary.replace(out_cuts)
@@ -181,9 +181,9 @@ def main(
         out_cuts: manifest to write, of the same cuts with features.
         storage: folder for the features.
         speed_perturb: also add a slower and a faster copy of each cut (0.9, 1.1).
-        num_jobs: processes.
-        dask: address of a Dask scheduler, whose workers compute in their place.
-        max_rejected_percent: stop where more than this share of the cuts cannot be read.
+        num_jobs: number of processes.
+        dask: address of a Dask scheduler, whose workers replace the processes.
+        max_rejected_percent: stop if more than this share of the cuts cannot be read.
     """
     cuts = list(read_cuts(in_cuts, argument="IN_CUTS"))
     if speed_perturb:

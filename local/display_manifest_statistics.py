@@ -1,9 +1,9 @@
-"""Print how much there is in manifests of cuts, and save it.
+"""Print statistics of manifests of cuts, and save them.
 
     display_manifest_statistics.py CUTS... [--output statistics.json]
 
 For each manifest, and each language in it: utterances, hours, the shortest, mean and longest
-utterance, words, and distinct words. Copies made by speed perturbation count.
+utterance, words, and distinct words. Copies from speed perturbation are counted.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Row:
 
 
 def measure(path: Path) -> list[Row]:
-    """A row for each language of a manifest, and one for all where there are several."""
+    """A row for each language of a manifest, and one for all if there are several."""
     by_language: dict[str, Statistics] = defaultdict(Statistics)
     everything = Statistics()
     for cut in read_cuts(path, argument="CUTS"):
@@ -100,7 +100,7 @@ def as_table(rows: list[Row]) -> str:
 
 
 def main(cuts: tuple[Path, ...], /, *, output: Path | None = None) -> None:
-    """Print how much there is in manifests of cuts.
+    """Print statistics of manifests of cuts.
 
     Args:
         cuts: the manifests.

@@ -2,11 +2,11 @@
 
     draw_memory_wer.py local/paper_table.json exp memory_wer.png --test-set test-other
 
-Memory is what `icefall_sampled.memory measure` wrote into a run's folder: the peak of one step on
-the longest utterances that fill a batch, with all logits of the lattice stored, as the paper has
-them (hollow), and fused, as we train (filled). The paper's axis is memory per training example on
-its GPU, and its points are not in its text: so only ours are drawn. A run that was not decoded or
-not measured has no point.
+Memory is read from the result of `icefall_sampled.memory measure` in a run's folder: the peak of
+one step on the longest utterances that fill a batch, with all logits of the lattice stored, as in
+the paper (hollow), and with the fused loss, as we train (filled). The paper's axis is memory per
+training example on its GPU, and its text does not give the points: so only ours are drawn. A run
+that was not decoded or not measured has no point.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def points_of(table: PaperTable, exp_root: Path, *, test_set: str) -> list[Point]:
-    """The runs that have both numbers, with the best of their decodings."""
+    """The runs that have both numbers, each with its best decoding."""
     kind = "words" if table.unit == "WER" else "characters"
     points = []
     for row in table.rows:
@@ -52,9 +52,9 @@ def main(table: Path, exp_root: Path, output: Path, /, *, test_set: str) -> None
 
     Args:
         table: a recipe's local/paper_table.json.
-        exp_root: folder that holds a folder for each row's run.
+        exp_root: folder with a subfolder for each row's run.
         output: PNG to write.
-        test_set: whose error rate it is.
+        test_set: the error rate is that of this set.
     """
     paper = read_table(table)
     if test_set not in paper.sets:

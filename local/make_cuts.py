@@ -1,12 +1,12 @@
-"""Make cuts of recordings, one for each supervision, in an order without order.
+"""Make cuts of recordings, one for each supervision, in a reproducible shuffled order.
 
     make_cuts.py OUT_CUTS --recordings A.jsonl.gz B.jsonl.gz --supervisions A.jsonl.gz B.jsonl.gz
     make_cuts.py OUT_CUTS --recordings NOISE.jsonl.gz MUSIC.jsonl.gz
 
-The manifests are any that lhotse's recipes write; the n-th file of recordings belongs to the n-th
-of supervisions. Without supervisions there is a cut for each recording, as of noise. The order of
-the cuts is that of a hash of their ids, which a corpus' sorting by speaker has no part in: training
-shuffles, but only so far as it looks ahead.
+The manifests may be those of any lhotse recipe; the n-th file of recordings belongs to the n-th of
+supervisions. Without supervisions, for noise, there is a cut for each recording. The cuts are
+sorted by a hash of their ids, because corpora are sorted by speaker and training shuffles only
+within a buffer.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def make_cuts(recordings: Path, supervisions: Path | None) -> Iterator[Cut]:
 
 
 def by_hash(cut: Cut) -> str:
-    """What cuts are sorted by."""
+    """The sort key of cuts."""
     return hashlib.sha256(cut.id.encode()).hexdigest()
 
 
 def existing(argument: str, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The same paths; raises ValueError where one is no file."""
+    """The same paths; raises ValueError if one is not a file."""
     for path in paths:
         if not path.is_file():
             raise ValueError(f"{argument} is {path}, it must be an existing manifest")
@@ -64,7 +64,7 @@ def main(
     Args:
         out_cuts: manifest to write.
         recordings: manifests of recordings.
-        supervisions: manifest of supervisions of each of these; none for whole recordings.
+        supervisions: manifests of supervisions in the same order; none for whole recordings.
     """
     if not recordings or len(supervisions) not in (0, len(recordings)):
         raise ValueError(
@@ -78,7 +78,7 @@ def main(
         sorted((cut for pair in pairs for cut in make_cuts(*pair)), key=by_hash)
     )
     out_cuts.parent.mkdir(parents=True, exist_ok=True)
-    # Lhotse takes the format from the name's ending.
+    # lhotse takes the format from the suffix of the name.
     temporary = out_cuts.with_name(f"tmp_{out_cuts.name}")
     with CutSet.open_writer(temporary, overwrite=True) as writer:
         for cut in cuts:

@@ -1,13 +1,12 @@
-"""Make the table of the characters, or of the words, that the transcripts of cuts hold.
+"""Make a token table of the characters, or of the words, in the transcripts of cuts.
 
     make_tokens.py CUTS LANG_DIR --units characters
     make_tokens.py CUTS LANG_DIR --units words
 
-LANG_DIR/tokens.txt, or word_tokens.txt where the units are words, then holds `token id` lines:
-`<blk>` 0, `<unk>` 1, then every unit by its code points. Words are what stands between spaces,
-which may be syllables or phones; characters are all but the spaces. What the training transcripts
-do not hold is no class: give the training cuts alone. Scoring counts a unit outside the table as an
-error.
+It writes `token id` lines to LANG_DIR/tokens.txt, or to word_tokens.txt if the units are words:
+`<blk>` 0, `<unk>` 1, then every unit, sorted by code points. Words are separated by spaces, and may
+be syllables or phones; characters are all but the spaces. The classes must be those of the training
+transcripts: give only the training cuts. Scoring counts a unit outside the table as an error.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ logger = logging.getLogger(__name__)
 
 
 def count_units(cuts: Iterable[Cut], units: Units) -> Counter[str]:
-    """How often each unit occurs; copies that speed perturbation made do not count.
+    """How often each unit occurs; copies from speed perturbation are not counted.
 
     Raises:
-        ValueError: where there is none.
+        ValueError: if there is no unit.
     """
     counts: Counter[str] = Counter()
     for cut in cuts:
@@ -49,12 +48,12 @@ def count_units(cuts: Iterable[Cut], units: Units) -> Counter[str]:
 
 
 def main(cuts: Path, lang_dir: Path, /, *, units: Units) -> None:
-    """Make the table of the characters, or of the words, that the transcripts of cuts hold.
+    """Make a token table of the characters, or of the words, in the transcripts of cuts.
 
     Args:
         cuts: manifest of the training cuts.
         lang_dir: folder to write the table to.
-        units: what a token is.
+        units: the kind of token.
     """
     counts = count_units(read_cuts(cuts, argument="CUTS"), units)
     tokens = [BLANK_TOKEN, UNKNOWN_TOKEN, *sorted(counts)]

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The table of results, from the files that training, decoding and measuring wrote.
+"""A table of results, from the files of training, decoding and measuring.
 
-    show_results.py exp/example_ctc exp/full                print
+    show_results.py exp/example_ctc exp/full                prints it
     show_results.py exp/* --header local/results.md --output RESULTS.md
     show_results.py exp/full --measures local/table.json
 
-No number in such a table is typed by hand.
+No number in the table is typed by hand.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MEASURES = (Measure(unit="words", name="WER %"), Measure(unit="characters", name
 
 
 def rows_of(exp_dir: Path, measures: Sequence[Measure], losses: Sequence[str]) -> list[list[str]]:
-    """A row for each set and each way that it was decoded, the model and its memory beside it."""
+    """A row for each set and decoding, with the model and its memory."""
     state = checkpoint.load(checkpoint.find(exp_dir)[-1])
     sampling = from_json(Config, state["config"]).sampling
     classes = "all" if sampling.strategy == "none" else str(sampling.num_sampled)
@@ -46,7 +46,7 @@ def rows_of(exp_dir: Path, measures: Sequence[Measure], losses: Sequence[str]) -
 
 
 def curve(exp_dir: Path, measures: Sequence[Measure]) -> str:
-    """How the greedy error rate on dev fell in training, by the first measure it was taken in."""
+    """The greedy error rate on dev during training, in the first measure with a curve."""
     curves = dev_curves(exp_dir)
     for measure in measures:
         if points := curves.get(CURVES.get(measure.unit, "")):
@@ -56,10 +56,10 @@ def curve(exp_dir: Path, measures: Sequence[Measure]) -> str:
 
 
 def report(exp_dirs: tuple[Path, ...], measures: Sequence[Measure] = MEASURES) -> str:
-    """The table, the curves, and where they come from.
+    """The table, the curves, and their origin.
 
     Raises:
-        ValueError: where a folder holds no training run.
+        ValueError: if a folder has no training run.
     """
     if not exp_dirs:
         raise ValueError("exp_dirs is empty, it must name at least one run's exp_dir")
@@ -86,13 +86,13 @@ def main(
     header: Path | None = None,
     output: Path | None = None,
 ) -> None:
-    """Print a table of results from the files that training, decoding and measuring wrote.
+    """Print a table of results from the files of training, decoding and measuring.
 
     Args:
         exp_dirs: folders of training runs; a row for each decoding of each test set.
-        measures: a recipe's local/table.json, whose measures are shown in place of WER and CER.
-        header: text that the table follows in the output file.
-        output: Markdown file to write as well.
+        measures: a recipe's local/table.json, whose measures replace WER and CER.
+        header: file with the text before the table in the output file.
+        output: also write this Markdown file.
     """
     text = report(exp_dirs, read_table(measures).measures if measures else MEASURES)
     sys.stdout.write(text + "\n")

@@ -1,11 +1,11 @@
-"""The results of a recipe beside those of the paper, from the files that its runs wrote.
+"""The results of a recipe beside those of the paper, from the files of its runs.
 
     show_table.py local/paper_table.json exp --output RESULTS.md [--figure memory_wer.png]
     show_table.py local/paper_table.json exp --print-rows [--rows full_500]    the rows' names
     show_table.py local/paper_table.json exp --print-decode                    decode.py's flags
 
-A row that was not trained and decoded is "not run". No number of ours is typed by hand, and those
-of the paper stand in paper_table.json alone.
+A row that was not trained and decoded is "not run". Our numbers are never typed by hand, and those
+of the paper are only in paper_table.json.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from icefall_sampled.results import (
 from icefall_sampled.script import run_script
 
 TRAINED = ".done/1-train"
-"""What run_table.sh leaves in a run's folder: the changes to the variant that it was told."""
+"""File in a run's folder in which run_table.sh notes changes to the variant."""
 
 
 def lines_of(table: PaperTable, row: PaperRow, exp_dir: Path) -> list[list[str]]:
-    """A line for each way in which a row was decoded, or one that says that it was not run."""
+    """A line for each decoding of a row, or one line that says "not run"."""
     kind = "words" if table.unit == "WER" else "characters"
     begin = [row.group, str(row.vocab_size), row.sampled, row.auxiliary, row.variant]
     lines = []
@@ -48,7 +48,7 @@ def _in_turn(paper: tuple[str, ...], ours: list[str]) -> list[str]:
 
 
 def changes(table: PaperTable, exp_root: Path) -> list[str]:
-    """The rows that were trained otherwise than their variants say, and how."""
+    """The rows whose training differs from their variant, and the differences."""
     found = []
     for row in table.rows:
         marker = exp_root / row.variant / TRAINED
@@ -59,7 +59,7 @@ def changes(table: PaperTable, exp_root: Path) -> list[str]:
 
 
 def report(table: PaperTable, exp_root: Path, *, figure: Path | None) -> str:
-    """RESULTS.md."""
+    """The text of RESULTS.md."""
     columns = [cell for name in table.sets for cell in (f"{name}: paper", "ours")]
     header = ["", "V", "K", "auxiliary", "variant", "steps", "decoding", *columns]
     lines = [line for row in table.rows for line in lines_of(table, row, exp_root / row.variant)]
@@ -87,12 +87,12 @@ def main(
 
     Args:
         table: a recipe's local/paper_table.json.
-        exp_root: folder that holds a folder for each row's run.
-        output: Markdown file to write, in place of printing it.
-        figure: picture that it shows, if it is there.
-        rows: of which `print_rows` speaks; none for all.
-        print_rows: print the names of the rows, and do no more.
-        print_decode: print the flags of decode.py, and do no more.
+        exp_root: folder with a subfolder for each row's run.
+        output: Markdown file to write instead of printing.
+        figure: picture to show, if the file exists.
+        rows: rows for `print_rows`; none for all.
+        print_rows: only print the names of the rows.
+        print_decode: only print the flags of decode.py.
     """
     paper = read_table(table)
     chosen = [paper.row(name).variant for name in rows] or [row.variant for row in paper.rows]

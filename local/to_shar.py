@@ -1,15 +1,15 @@
-"""Export cuts with their features to lhotse Shar, which is read from front to back.
+"""Export cuts with their features to lhotse Shar, which is read sequentially.
 
     to_shar.py CUTS OUT_DIR [--shard-size 1000] [--shuffle] [--num-jobs 2]
 
-OUT_DIR then stands where training, validation and decoding expect a manifest. Cuts without features
-are exported with their audio (FLAC). Features are compressed by lilcom once more, which moves them
-by less than its step, unless `--lossless` stores them as they are, in four to five times the space.
+Training, validation and decoding accept OUT_DIR in place of a manifest. Cuts without features are
+exported with their audio (FLAC). lilcom compresses the features once more, with an error below its
+step; `--lossless` stores them exactly, in four to five times the space.
 
-Training draws its batches from a buffer of some thousand utterances: `--shuffle` the cuts of a
-training set, or a shard holds few speakers. An interrupted export goes on where it
-was; an utterance that cannot be read is left out and reported, in OUT_DIR's name with
-`.rejects.jsonl` as well.
+Training draws its batches from a buffer of several thousand utterances: `--shuffle` the cuts of a
+training set, because otherwise a shard has few speakers. An interrupted export continues where it
+stopped. An utterance that cannot be read is left out, and reported in the log and in OUT_DIR's name
+with `.rejects.jsonl`.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """One shard that is to be written."""
+    """One shard to write."""
 
     number: int
     cuts: list[Cut]
     folder: Path
     fields: dict[str, str]
-    """What is stored, and how, in lhotse's words."""
+    """The stored fields and their formats, by lhotse's names."""
     marker: Path
-    """JSON: what the shard was made of, and the cuts that could not be read."""
+    """JSON: the shard's key, and the cuts that could not be read."""
 
     @property
     def key(self) -> str:
-        """Tells other cuts and settings apart."""
+        """A hash of the cuts and settings."""
         content = json.dumps([self.fields, [cut.to_dict() for cut in self.cuts]], default=str)
         return hashlib.sha256(content.encode()).hexdigest()
 
     def names(self) -> list[str]:
-        """Its files; the cuts come last, without which there is no shard."""
+        """Its files; the cuts are last, because a shard without them does not count."""
         tars = [f"{field}.{self.number:06d}.tar" for field in self.fields]
         return [*tars, f"cuts.{self.number:06d}.jsonl.gz"]
 
@@ -67,7 +67,7 @@ class Export:
 
     @property
     def is_done(self) -> bool:
-        """Whether all of it is there: what could not be read may have been mended since."""
+        """Whether it is complete: an unreadable file may have been repaired since."""
         if not self.marker.is_file() or self.read_rejects():
             return False
         there = all((self.folder / name).is_file() for name in self.names())
@@ -75,7 +75,7 @@ class Export:
 
 
 def write_shard(export: Export) -> int:
-    """Write one shard; returns how many cuts it was made of."""
+    """Write one shard; return the number of cuts in its input."""
     temporary = export.marker.with_suffix(".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -90,7 +90,7 @@ def write_shard(export: Export) -> int:
             except Exception as error:
                 rejects.append((cut.id, f"unreadable: {type(error).__name__}: {error}"))
     for name in export.names():
-        if (temporary / name).is_file():  # it is not where no cut could be read
+        if (temporary / name).is_file():  # it does not exist if no cut could be read
             (temporary / name).replace(export.folder / name)
     shutil.rmtree(temporary)
     with replacing(export.marker) as path:
@@ -99,7 +99,7 @@ def write_shard(export: Export) -> int:
 
 
 def plain(cut: Cut, fields: dict[str, str]) -> MonoCut:
-    """The cut without audio that is not exported."""
+    """The cut without audio if that is not exported."""
     if not isinstance(cut, MonoCut):
         raise TypeError(f"a {type(cut).__name__}; compute_fbank.py makes plain cuts with features")
     return cut.drop_recording() if "features" in fields else cut
@@ -108,7 +108,7 @@ def plain(cut: Cut, fields: dict[str, str]) -> MonoCut:
 def make_exports(
     cuts: list[Cut], folder: Path, *, shard_size: int, fields: dict[str, str]
 ) -> Iterator[Export]:
-    """Shards of so many cuts each."""
+    """Shards of `shard_size` cuts each."""
     remaining = iter(cuts)
     number = 0
     while part := list(islice(remaining, shard_size)):
@@ -138,10 +138,10 @@ def main(
         shard_size: cuts in a shard.
         shuffle: put the cuts in a random order first.
         seed: of that order.
-        lossless: store features as they are, in four to five times the space.
-        num_jobs: processes.
-        dask: address of a Dask scheduler, whose workers write in their place.
-        max_rejected_percent: stop where more than this share of the cuts cannot be read.
+        lossless: store features exactly, in four to five times the space.
+        num_jobs: number of processes.
+        dask: address of a Dask scheduler, whose workers replace the processes.
+        max_rejected_percent: stop if more than this share of the cuts cannot be read.
     """
     if shard_size < 1:
         raise ValueError(f"--shard-size is {shard_size}, it must be at least 1")
@@ -171,7 +171,7 @@ def main(
 
 
 def report(exports: list[Export], out_dir: Path, *, total: int, limit_percent: float) -> None:
-    """Say what was left out, and stop where it is too much."""
+    """Report the cuts that were left out, and stop if there are too many."""
     rejects = Rejects(total, limit_percent)
     for export in exports:
         for cut_id, reason in export.read_rejects():

@@ -2,9 +2,9 @@
 
     train_bpe.py CUTS LANG_DIR --vocab-size 500
 
-LANG_DIR then holds bpe.model, tokens.txt (`piece id` a line, for people and other tools) and
-transcript.txt (what it was trained on). Ids: `<blk>` 0, `<unk>` 1, then the pieces, `--vocab-size`
-in all. Every character of the transcripts is a piece, so training text never has an unknown.
+It writes to LANG_DIR bpe.model, tokens.txt (`piece id` lines, for people and other tools) and
+transcript.txt (the training text). Ids: `<blk>` 0, `<unk>` 1, then the pieces, `--vocab-size` in
+all. Every character of the transcripts is a piece, so training text never has unknown tokens.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_transcripts(cuts: CutSet) -> list[str]:
-    """The texts of cuts; the copies that speed perturbation made say nothing new."""
+    """The texts of cuts, without the copies from speed perturbation."""
     originals = (cut for cut in cuts if not is_speed_perturbed(cut.id))
     texts = [s.text for cut in originals for s in cut.supervisions if s.text]
     if not texts:
@@ -38,8 +38,8 @@ def train(transcript: Path, prefix: Path, *, vocab_size: int) -> None:
     """Train a unigram model with blank as piece 0.
 
     Raises:
-        ValueError: where the text does not allow for a vocabulary of that size; it says which
-            sizes it does.
+        ValueError: if the text does not allow a vocabulary of that size; the message gives the
+            sizes that it allows.
     """
     if vocab_size < _SMALLEST:
         raise ValueError(f"--vocab-size is {vocab_size}, it must be at least {_SMALLEST}")
@@ -51,14 +51,14 @@ def train(transcript: Path, prefix: Path, *, vocab_size: int) -> None:
             vocab_size=vocab_size,
             character_coverage=1.0,
             normalization_rule_name="identity",
-            # Blank takes the place of padding: a control symbol, which no text can contain.
+            # Blank replaces padding: a control symbol, which no text can contain.
             pad_id=BLANK,
             pad_piece=BLANK_TOKEN,
             unk_id=1,
             unk_piece=UNKNOWN_TOKEN,
             bos_id=-1,
             eos_id=-1,
-            # One thread: the sums, and so the model, do not depend on the machine.
+            # One thread: sums, and so the model, do not depend on the machine.
             num_threads=1,
             minloglevel=2,
         )
@@ -67,7 +67,7 @@ def train(transcript: Path, prefix: Path, *, vocab_size: int) -> None:
 
 
 def _explain(message: str, vocab_size: int) -> str:
-    """What SentencePiece's complaint means for the option."""
+    """The meaning of SentencePiece's error message for the option."""
     if largest := re.search(r"value <= (\d+)", message):
         return f"--vocab-size is {vocab_size}, the text allows for at most {largest.group(1)}"
     if smallest := re.search(r"required_chars[^0-9]*\d+ vs (\d+)", message):

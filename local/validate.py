@@ -3,14 +3,14 @@
     validate.py CUTS... [--lang-dir DIR] [--allow-unknown] [--subsampling 4]
                         [--max-rejected-percent 1]
 
-For each utterance: one supervision with a text; features that load, have 80 bins, only finite
-values and as many frames as the cut says, and the cut as many as its duration says; with a token
-table, no token outside it and, at the encoder's frame rate, room for all labels: the training code
-is asked what it could not use. What fails is reported by id and counted; more than the allowed
-share fails the check. With --allow-unknown, for sets that nothing is trained on, a token outside
-the table is no fault but counted: every model gets it wrong.
+Each utterance must have one supervision with a text. Its features must load, have 80 bins, contain
+only finite values, and have the cut's number of frames, which must match the cut's duration. With a
+token table, no token may be outside it, and all labels must fit into the encoder's frames: this
+uses the same filter as training. Utterances that fail are reported by id and counted; the check
+fails if they are more than the allowed share. With --allow-unknown, for sets that are not trained
+on, tokens outside the table are only counted: every model gets them wrong.
 
-Where the cuts have no features yet (they are computed on the fly), only the rest is checked.
+If the cuts have no features yet (they are computed on the fly), only the rest is checked.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 def find_fault(
     cut: Cut, *, tokens: TokenTable | None, subsampling: int, allow_unknown: bool = False
 ) -> str | None:
-    """What is wrong with an utterance, None if nothing is."""
+    """The fault of an utterance; None if it has none."""
     if len(cut.supervisions) != 1:
         return f"{len(cut.supervisions)} supervisions, there must be 1"
     if not cut.duration > 0:
@@ -54,7 +54,7 @@ def find_fault(
 
 
 def find_feature_fault(cut: Cut) -> str | None:
-    """What is wrong with the stored features."""
+    """The fault of the stored features; None if they have none."""
     try:
         features = cut.load_features()
     except Exception as error:
@@ -90,10 +90,10 @@ def validate(
     num_jobs: int,
     max_rejected_percent: float,
 ) -> Rejects:
-    """Check every cut of a manifest, and say how many hold what is outside the table.
+    """Check every cut of a manifest, and report how many have tokens outside the table.
 
     Raises:
-        TooManyRejects: where more than the limit have a fault.
+        TooManyRejects: if more than the limit have a fault.
     """
     cuts = list(read_cuts(path, argument="CUTS"))
     if not cuts:
@@ -134,10 +134,10 @@ def main(
     Args:
         cuts: manifests to check.
         lang_dir: folder of the token table; without it, labels are not checked.
-        allow_unknown: a token outside the table is no fault: nothing is trained on these cuts.
-        subsampling: input frames to one of the encoder.
-        num_jobs: processes.
-        max_rejected_percent: fail where more than this share of a manifest has a fault.
+        allow_unknown: a token outside the table is not a fault; for cuts that are not trained on.
+        subsampling: input frames for each encoder frame.
+        num_jobs: number of processes.
+        max_rejected_percent: fail if more than this share of a manifest has a fault.
     """
     if not cuts:
         raise ValueError("no manifests were given")
