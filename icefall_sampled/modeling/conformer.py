@@ -1,7 +1,7 @@
 """Conformer encoder (Gulati et al. 2020): macaron feed-forward, relative attention, convolution.
 
-What looks at other frames, attention and convolution, has two ways: `forward` over whole
-utterances, and `advance` over the next Q frames of streams, with what it keeps of P past ones.
+Attention and convolution look at other frames, so they have two methods: `forward` runs over whole
+utterances, `advance` over the next Q frames of streams with a cache of P past frames.
 
 Shapes: N batch, T encoder frames, D width, H heads.
 """
@@ -74,8 +74,8 @@ class RelativeAttention(nn.Module):
             x: (N, T, D).
             positions: (2 T - 1, D).
             padding: (N, T).
-            hidden: (N, 1, T, T), true where a frame must not look, padding included; None where
-                that is padding alone.
+            hidden: (N, 1, T, T), true where a frame must not attend, padding included; None
+                masks the padding alone.
 
         Returns:
             (N, T, D).
@@ -91,11 +91,11 @@ class RelativeAttention(nn.Module):
         Args:
             x: (N, Q, D).
             positions: (P + 2 Q - 1, D).
-            hidden: (N, 1, 1, P + Q), true where nobody must look.
-            past: (N, 2, H, P, D / H) keys and values.
+            hidden: (N, 1, 1, P + Q), true at frames that must not be attended to.
+            past: (N, 2, H, P, D / H) keys and values of the past frames.
 
         Returns:
-            (N, Q, D), and the keys and values of all (N, 2, H, P + Q, D / H).
+            (N, Q, D), and the keys and values of all frames, (N, 2, H, P + Q, D / H).
         """
         query, key, value = self._projected(x)
         seen = torch.cat([past, torch.stack([key, value], dim=1)], dim=3)
@@ -142,7 +142,7 @@ def _shift(scores: Tensor) -> Tensor:
 class Convolution(nn.Module):
     """Convolution module: gated pointwise, depthwise, batch norm, pointwise.
 
-    A causal one ends at the frame itself; else it is centred there.
+    A causal kernel ends at the current frame; otherwise it is centred on it.
     """
 
     def __init__(self, width: int, kernel: int, dropout: float, *, causal: bool = False) -> None:
@@ -164,7 +164,7 @@ class Convolution(nn.Module):
         return self._mixed(gated)
 
     def advance(self, x: Tensor, padding: Tensor, past: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, Q, D), (N, Q), (N, D, `past_frames`) -> (N, Q, D), and the past of what follows."""
+        """(N, Q, D), (N, Q), (N, D, `past_frames`) -> (N, Q, D), and the past for the next call."""
         gated = torch.cat([past, self._gated(x, padding)], dim=2)
         return self._mixed(gated), gated[:, :, gated.shape[2] - self.past_frames :]
 
@@ -179,7 +179,7 @@ class Convolution(nn.Module):
 
 
 class Past(NamedTuple):
-    """What a block keeps of the past frames of N streams."""
+    """A block's cache of the past frames of N streams."""
 
     attention: Tensor
     """(N, 2, H, P, D / H) keys and values, the latest last."""
@@ -213,7 +213,7 @@ class ConformerBlock(nn.Module):
     def advance(
         self, x: Tensor, positions: Tensor, padding: Tensor, hidden: Tensor, past: Past
     ) -> tuple[Tensor, Past]:
-        """The next frames of streams: (N, Q, D), … -> (N, Q, D), past with these frames in it."""
+        """The next frames of streams: (N, Q, D), … -> (N, Q, D), past with these frames."""
         x = x + 0.5 * self.feedforward_in(x)
         attended, keys_values = self.attention.advance(x, positions, hidden, past.attention)
         x = x + attended
@@ -230,7 +230,7 @@ class Conformer(nn.Module):
         super().__init__()
         self.config = config
         self.context = widest_context(config)
-        """What a frame attends to outside of training, where `forward` is not told."""
+        """The context outside of training, where `forward` gets none."""
         self.feature_norm = FeatureNorm(config.num_features)
         self.subsampling = Subsampling(
             num_features=config.num_features,
@@ -256,9 +256,9 @@ class Conformer(nn.Module):
             features: (N, frames, num_features); padding may hold anything, NaN included.
             lengths: (N,) input frames.
             tap: called as tap(x, lengths) with the (N, T, D) output of each block of `taps`;
-                what it returns goes into the next block.
-            context: what a frame attends to; None draws one of those trained in training, and
-                takes the attribute `context` otherwise, at first the widest of them.
+                its result is the input of the next block.
+            context: what a frame attends to. In training, None draws one of the config's contexts;
+                otherwise it means the attribute `context`, initially the widest of them.
 
         Returns:
             (N, T, D) and (N,) encoder frames.
@@ -267,7 +267,7 @@ class Conformer(nn.Module):
             ValueError: where the context has chunks and the encoder is not causal.
         """
         context = self._checked(context)
-        # A weight of zero does not stop a NaN: what is in the padding must not get any further.
+        # An attention weight of zero does not stop a NaN in the padding: 0 * NaN is NaN.
         beyond = padding_mask(lengths, features.shape[1])
         features = features.masked_fill(beyond[:, :, None], 0.0)
         x, lengths = self.subsampling(self.feature_norm(features, lengths), lengths)

@@ -1,7 +1,7 @@
-"""What of its utterance an encoder frame may attend to: the chunks of a streaming encoder.
+"""The frames that an encoder frame may attend to: the chunks of a streaming encoder.
 
-A frame sees its own chunk and some frames before it. Nothing is seen of the chunks that follow, so
-a chunk can be computed as soon as it is heard.
+A frame attends to its own chunk and to some frames before it, but not to later chunks. So a chunk
+can be encoded as soon as its input is there.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ WINDOW_MS = 25.0  # of audio in an input frame, centred on its 10 ms
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Attention by chunks that are counted from the utterance's first frame."""
+    """Chunk-wise attention; chunks are counted from the utterance's first frame."""
 
     chunk_frames: int = 0
     """Encoder frames of a chunk; 0 is the whole utterance."""
     left_context_frames: int = -1
-    """Encoder frames before its chunk that a frame attends to, too; -1 for all of them."""
+    """Number of encoder frames before its chunk that a frame also attends to; -1 for all."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no context."""
+        """Raise ValueError for a value out of range."""
         if self.chunk_frames < 0:
             raise ValueError(
                 f"chunk_frames is {self.chunk_frames}, it must be positive, or 0 for the whole "
@@ -41,7 +41,7 @@ class Context:
             )
 
     def hidden(self, num_frames: int, device: torch.device) -> Tensor | None:
-        """(T, T), true where the row's frame must not see the column's; None hides nothing."""
+        """(T, T), true where the row's frame must not attend to the column's; None for no mask."""
         if self.chunk_frames == 0:
             return None
         frame = torch.arange(num_frames, device=device)
@@ -53,10 +53,10 @@ class Context:
 
 
 def drawn_context(config: EncoderConfig) -> Context:
-    """The context of one training batch: a chunk of the config's, all equally likely.
+    """The context of one training batch: one of the config's chunk sizes, drawn uniformly.
 
-    It is drawn by torch's global generator, which is seeded for each process and part of every
-    checkpoint. An encoder with one context, or none, draws nothing.
+    The draw uses torch's global generator, which is seeded for each process and saved in every
+    checkpoint. An encoder with at most one chunk size draws nothing.
     """
     chunks = config.chunk_frames or (0,)
     chosen = int(torch.randint(len(chunks), ())) if len(chunks) > 1 else 0
@@ -64,7 +64,7 @@ def drawn_context(config: EncoderConfig) -> Context:
 
 
 def widest_context(config: EncoderConfig) -> Context:
-    """The widest that was trained, in which an utterance is encoded that is there as a whole."""
+    """The widest context of training, used for utterances that are there as a whole."""
     chunk = 0 if 0 in config.chunk_frames else max(config.chunk_frames, default=0)
     return Context(chunk_frames=chunk, left_context_frames=config.left_context_frames)
 
@@ -72,10 +72,10 @@ def widest_context(config: EncoderConfig) -> Context:
 def chosen_context(
     config: EncoderConfig, chunk_frames: int | None, left_context_frames: int | None
 ) -> Context:
-    """What a user asks for; None takes what the encoder was trained with.
+    """The context that a user asks for; None takes the value of `widest_context`.
 
     Raises:
-        ValueError: where it is no context, or this encoder cannot be run by chunks.
+        ValueError: where a value is out of range, or this encoder cannot run in chunks.
     """
     trained = widest_context(config)
     context = Context(
@@ -89,7 +89,7 @@ def chosen_context(
 
 
 def check_context(config: EncoderConfig, context: Context) -> None:
-    """Raise ValueError where this encoder cannot be run by chunks."""
+    """Raise ValueError where this encoder cannot run in the chunks of this context."""
     if context.chunk_frames and not config.causal:
         raise ValueError(
             f"chunk_frames is {context.chunk_frames}, it must be 0: this encoder was not trained "
@@ -98,16 +98,16 @@ def check_context(config: EncoderConfig, context: Context) -> None:
 
 
 def look_ahead_frames(config: EncoderConfig) -> int:
-    """Input frames beyond a chunk's own that its last encoder frame is computed from."""
+    """Number of input frames after a chunk's own that its last encoder frame depends on."""
     return min_input_frames(config.subsampling) - config.subsampling
 
 
 def latency_ms(config: EncoderConfig, chunk_frames: int) -> float:
-    """The longest that a sound waits for its encoder frame, computing time aside.
+    """The longest delay from a sound to its encoder frame, without computing time.
 
-    That is the first sound of a chunk: it waits for the chunk, the frames that subsampling looks
-    ahead, and what the window of the last of these reaches beyond its 10 ms. A sound waits half a
-    chunk less on average.
+    The first sound of a chunk waits longest: for the rest of the chunk, for the look-ahead frames
+    of subsampling, and for the part of the last frame's window beyond its 10 ms. The average
+    delay is half a chunk shorter.
     """
     frames = chunk_frames * config.subsampling + look_ahead_frames(config)
     return frames * FRAME_MS + (WINDOW_MS - FRAME_MS) / 2

@@ -9,7 +9,7 @@ from icefall_sampled.losses.posterior_product import posterior_product
 
 
 class CtcHead(nn.Module):
-    """Output layer (V, D) of CTC and, for SC-CTC, the way back from posteriors to the encoder.
+    """Output layer (V, D) of CTC and, for SC-CTC, a linear map from posteriors to the encoder.
 
     Lee and Watanabe 2021 share the output layer between the last and the intermediate losses;
     Nozaki and Komatsu 2021 (Eq. 7) add a linear map of the posterior to the hidden vector.

@@ -13,7 +13,8 @@ class Joiner(nn.Module):
 
     Training never calls the output layer on the whole lattice: `losses.transducer_loss` takes
     the two projections and this layer's weight and bias, and decides itself which classes and
-    which nodes it computes. Decoding calls `logits` on the nodes that it visits.
+    which nodes it computes. Decoding computes the nodes that it visits
+    (`decoding.constraint.OutputLayer`).
     """
 
     def __init__(

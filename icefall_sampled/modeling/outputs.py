@@ -1,4 +1,4 @@
-"""What a model gives for a batch."""
+"""The outputs of a model for a batch."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Losses:
     total: Tensor
     """The weighted sum that is minimised."""
     transducer: Tensor | None = None
-    """By the config's softmax; the pruned loss where that is trained."""
+    """With the config's softmax; the pruned loss where that is trained."""
     simple: Tensor | None = None
-    """That finds the pruned loss' ranges."""
+    """The simple loss, which finds the ranges of the pruned loss."""
     ctc: Tensor | None = None
     interctc: Tensor | None = None
     vocabulary: SampledVocabulary | None = None
@@ -29,7 +29,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the encoder and the CTC losses on it give for a batch."""
+    """The outputs of the encoder for a batch."""
 
     out: Tensor  # (N, T, D)
     lengths: Tensor  # (N,)

@@ -1,4 +1,4 @@
-"""What a model has besides its parts while it is trained with k2's pruned loss."""
+"""Layers that a model has only while it is trained with k2's pruned loss."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from icefall_sampled.losses import pruned_transducer_loss
 from icefall_sampled.modeling.joiner import Joiner
 
 INITIAL_SCALE = 0.25
-"""icefall's: the first ranges come from logits that are nearly alike."""
+"""icefall's value: with it, the first ranges come from nearly uniform logits."""
 
 
 class SimpleProjections(nn.Module):
-    """The simple loss' own two projections to classes (V, D) and (V, P), for training alone."""
+    """The simple loss's own projections to classes, (V, D) and (V, P); used only in training."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class SimpleProjections(nn.Module):
         """The simple and the pruned loss, means over utterances in nats.
 
         Args:
-            joiner: the real one, of the pruned loss.
+            joiner: the model's, for the pruned loss.
             encoded: (N, T, D) of the encoder.
             predicted: (N, U + 1, P) of the predictor.
             targets: (N, U) without blank, padded with anything.
@@ -73,13 +73,13 @@ class SimpleProjections(nn.Module):
         Args:
             simple: the simple loss.
             pruned: the pruned loss.
-            warmth: how far the warm-up has come, from 0 to 1.
+            warmth: progress of the warm-up, from 0 to 1.
         """
         simple_weight = 1.0 + warmth * (self.config.simple_weight - 1.0)
         return simple_weight * simple + (0.1 + 0.9 * warmth) * pruned
 
 
 def warmth(loss: LossConfig, step: int) -> float:
-    """How far the warm-up of the pruned loss has come at a training step, from 0 to 1."""
+    """Progress of the pruned loss's warm-up at a training step, from 0 to 1."""
     steps = max(0, step - loss.ctc_only_steps)
     return min(1.0, steps / loss.pruned.warmup_steps) if loss.pruned.warmup_steps else 1.0

@@ -1,9 +1,9 @@
-"""The encoder over streams: features come in pieces of any size, frames come out by chunks.
+"""The streaming encoder: features come in pieces of any size, encoder frames come out in chunks.
 
-What comes out is what `model.encode` gives for the whole utterances with the same `Context`, as
-soon as a chunk and the few frames that subsampling looks ahead are there. A state holds, for each
-stream, the input frames that are still needed and what each block keeps of the past; with a
-limited left context its size does not grow with time.
+The output equals that of `model.encode` for the whole utterances with the same `Context`. A chunk
+comes out as soon as its input and the few look-ahead frames of subsampling are there. For each
+stream, a state has the input frames that are still needed and each block's cache of the past. With
+a limited left context, its size does not grow with time.
 
 N streams, F input frames, Q frames of a chunk, P past frames, D width.
 """
@@ -29,18 +29,18 @@ from icefall_sampled.modeling.transducer import Transducer
 
 @dataclass(frozen=True, kw_only=True)
 class StreamState:
-    """Where N streams stand; it is never changed, `advance` gives the next one."""
+    """The immutable state of N streams; `advance` returns the next one."""
 
     features: Tensor
-    """(N, F, num_features) input frames of chunks that are not complete, from the left."""
+    """(N, F, num_features) input frames of incomplete chunks, left-aligned."""
     lengths: Tensor
-    """(N,) how many of these there are."""
+    """(N,) number of these frames."""
     done: Tensor
-    """(N,) encoder frames that have come out."""
+    """(N,) number of encoder frames that have come out."""
     ended: Tensor
     """(N,) whether there will be no more input."""
     past: tuple[Past, ...]
-    """Of each block."""
+    """The cache of each block."""
 
 
 class StreamingEncoder:
@@ -64,7 +64,7 @@ class StreamingEncoder:
         self._factor = model.config.encoder.subsampling
 
     def initial_state(self, num: int) -> StreamState:
-        """The state of `num` streams of which nothing was heard, on the model's device."""
+        """The state of `num` streams before any input, on the model's device."""
         config = self.model.config.encoder
         like = self.model.encoder.subsampling.project.weight
         heads, width = config.num_heads, config.width
@@ -83,18 +83,18 @@ class StreamingEncoder:
     def advance(
         self, features: Tensor, lengths: Tensor, state: StreamState, *, final: bool | Tensor = False
     ) -> tuple[Encoded, StreamState]:
-        """Hear some more of each stream.
+        """Encode the next piece of each stream.
 
         Args:
-            features: (N, frames, num_features), for each stream what follows; padding may hold
+            features: (N, frames, num_features), the next frames of each stream; padding may hold
                 anything.
-            lengths: (N,) frames of each, 0 for nothing new.
+            lengths: (N,) frames of each, 0 for no new input.
             state: from `initial_state` or the last `advance`.
-            final: (N,) which streams end with this piece: what is there of their last chunk comes
-                out as well. True or False for all of them.
+            final: (N,) true where a stream ends with this piece: its last chunk then comes out
+                even if incomplete. A single bool applies to all streams.
 
         Returns:
-            What came out of each stream, T frames at the most and maybe none, and the new state.
+            The new encoder frames of each stream, at most T and possibly none; the new state.
 
         Raises:
             ValueError: where the piece does not fit the state, or comes after a stream's end.
@@ -110,13 +110,13 @@ class StreamingEncoder:
         return self._joined(pieces, len(lengths)), state
 
     def _ready(self, state: StreamState) -> Tensor:
-        """(N,) frames of each stream's next chunk: all of it, or what its end leaves, or none."""
+        """(N,) frames of each stream's next chunk: a whole one, the rest of an ended one, or 0."""
         chunk = self.context.chunk_frames
         there = subsampled_lengths(state.lengths, self._factor).clamp(min=0, max=chunk)
         return torch.where(state.ended | (there == chunk), there, torch.zeros_like(there))
 
     def _chunk(self, state: StreamState, counts: Tensor) -> tuple[Encoded, StreamState]:
-        """One chunk of the streams whose count is not 0; a stream's short chunk is its last."""
+        """Encode one chunk of the streams with a count above 0; only a last chunk may be short."""
         rows = torch.nonzero(counts)[:, 0]
         num_frames = int(counts.max())
         x = self._subsampled(state, rows, num_frames)
@@ -146,7 +146,7 @@ class StreamingEncoder:
         return encoded, self._without_chunk(replace(state, past=tuple(past), done=done), counts)
 
     def _subsampled(self, state: StreamState, rows: Tensor, num_frames: int) -> Tensor:
-        """(n, Q, D) what goes into the first block."""
+        """(n, Q, D) input of the first block."""
         encoder = self.model.encoder
         window = (num_frames - 1) * self._factor + min_input_frames(self._factor)
         features, lengths = state.features[rows, :window], state.lengths[rows].clamp(max=window)
@@ -154,14 +154,14 @@ class StreamingEncoder:
         return x
 
     def _without_chunk(self, state: StreamState, counts: Tensor) -> StreamState:
-        """Forget the input frames that only this chunk needed."""
+        """Drop the input frames that only this chunk needed."""
         used = counts * self._factor
         lengths = state.lengths - used
         place = torch.arange(int(lengths.max()), device=lengths.device) + used[:, None]
         return replace(state, features=_gathered(state.features, place, lengths), lengths=lengths)
 
     def _joined(self, pieces: list[Encoded], num: int) -> Encoded:
-        """Pieces in time as one; all but a stream's last piece are complete chunks."""
+        """Concatenate pieces in time; all but a stream's last piece are complete chunks."""
         like = self.model.encoder.subsampling.project.weight
         nothing = like.new_zeros(num, 0, len(like))
         none = torch.zeros(num, dtype=torch.int64, device=like.device)
@@ -191,7 +191,7 @@ def _check(features: Tensor, lengths: Tensor, state: StreamState) -> None:
 
 
 def _with_features(state: StreamState, features: Tensor, lengths: Tensor) -> StreamState:
-    """Put each stream's new frames behind those that wait."""
+    """Append each stream's new frames to those that wait."""
     waiting, width = state.lengths, state.features.shape[1]
     total = waiting + lengths
     place = torch.arange(int(total.max()) if len(total) else 0, device=total.device)
@@ -203,14 +203,14 @@ def _with_features(state: StreamState, features: Tensor, lengths: Tensor) -> Str
 
 
 def _gathered(features: Tensor, place: Tensor, lengths: Tensor) -> Tensor:
-    """The frames at (N, F) places, zero beyond the lengths: padding may have held NaN."""
+    """The frames at (N, F) places, zero beyond the lengths: padding may contain NaN."""
     place = place.clamp(max=max(features.shape[1] - 1, 0))
     gathered = features.gather(1, place[..., None].expand(-1, -1, features.shape[2]))
     return gathered.masked_fill(padding_mask(lengths, place.shape[1])[..., None], 0.0)
 
 
 def _put(old: Past, new: Past, rows: Tensor, keep: int) -> Past:
-    """The old past of all streams with that of some replaced, cut or widened to `keep` frames."""
+    """The past of all streams, that of `rows` replaced; cut or padded to `keep` frames."""
     attention = pad(old.attention, (0, 0, keep - old.attention.shape[3], 0))
     attention[rows] = pad(new.attention, (0, 0, keep - new.attention.shape[3], 0))
     convolution = old.convolution.clone()

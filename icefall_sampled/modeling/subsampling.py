@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 Length = TypeVar("Length", int, Tensor)
 
-# (kernel, stride) of each convolution, by the factor that they reach together.
+# (kernel, stride) of each convolution, by the total subsampling factor.
 STAGES = {4: ((3, 2), (3, 2)), 6: ((3, 2), (5, 3)), 8: ((3, 2), (3, 2), (3, 2))}
 
 
 def subsampled_lengths(lengths: Length, factor: int) -> Length:
-    """Encoder frames that come of `lengths` input frames (an int or a tensor)."""
+    """Number of encoder frames from `lengths` input frames (an int or a tensor)."""
     result: Any = lengths
     for kernel, stride in STAGES[factor]:
         result = (result - kernel) // stride + 1
@@ -31,11 +31,11 @@ def min_input_frames(factor: int) -> int:
 
 
 class FeatureNorm(nn.Module):
-    """Each mel bin to mean 0 and variance 1, by statistics gathered over all training so far.
+    """Normalises each mel bin to mean 0 and variance 1, by statistics of all training so far.
 
-    They are part of the model, so no file of them has to be kept beside it, and they do not look
-    at the utterance that is normalised, so they suit streaming. Several processes gather as one.
-    A model that has gathered nothing yet leaves features as they are.
+    The statistics are part of the model, so they need no file of their own. They do not depend on
+    the utterance that is normalised, so they suit streaming. All ranks share the same statistics.
+    A model without statistics leaves features unchanged.
     """
 
     count: Tensor
@@ -48,7 +48,7 @@ class FeatureNorm(nn.Module):
         self.register_buffer("total", torch.zeros(num_features, dtype=torch.float64))
         self.register_buffer("squares", torch.zeros(num_features, dtype=torch.float64))
         self.frozen = False
-        """Whether this process's next batch, a placeholder, is no part of the statistics."""
+        """Whether this rank's next batch is a placeholder, which must not enter the statistics."""
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(N, frames, num_features), (N,) -> the same shape; training adds to the statistics."""
@@ -77,8 +77,8 @@ class FeatureNorm(nn.Module):
 class Subsampling(nn.Module):
     """Unpadded 2-D convolutions with ReLU, then a linear layer to the model's width.
 
-    An output frame depends on input frames of its own utterance alone: nothing of the padding
-    reaches the frames that `subsampled_lengths` counts.
+    An output frame depends only on input frames of its own utterance: padding does not affect
+    the frames that `subsampled_lengths` counts.
     """
 
     def __init__(self, *, num_features: int, channels: int, width: int, factor: int) -> None:

@@ -67,7 +67,7 @@ class Transducer(nn.Module):
         return Encoded(out, lengths, taps)
 
     def tap_into(self, taps: list[Tensor]) -> Tap:
-        """What the encoder calls after each intermediate block: it adds that one's output."""
+        """The encoder's tap after each intermediate block: it appends the output to `taps`."""
 
         def tap(x: Tensor, lengths: Tensor) -> Tensor:
             assert self.ctc is not None
@@ -165,14 +165,14 @@ class Transducer(nn.Module):
     def _ctc_losses(
         self, encoded: Encoded, targets: Tensor, target_lengths: Tensor
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        """Joint CTC, mean Intermediate CTC, and the (N, V) posterior that sampling asks for."""
+        """Joint CTC, mean Intermediate CTC, and the (N, V) posterior that sampling needs."""
         if self.ctc is None:
             return None, None, None
         layer = self.ctc.output
 
         def head(hidden: Tensor, wants_posterior: bool) -> tuple[Tensor, Tensor | None]:
             arguments = (hidden, layer.weight, layer.bias, targets, encoded.lengths, target_lengths)
-            if wants_posterior:  # it costs a pass of its own where V is large
+            if wants_posterior:  # this costs an extra pass where V is large
                 return ctc_loss(*arguments, return_mean_posterior=True)
             return ctc_loss(*arguments), None
 
@@ -203,7 +203,7 @@ class Transducer(nn.Module):
     def _sample(
         self, posterior: Tensor | None, targets: Tensor, target_lengths: Tensor
     ) -> tuple[SampledVocabulary | None, bool]:
-        """The classes of this batch's softmax, and whether K had to be widened."""
+        """The classes of this batch's softmax, and whether K had to grow."""
         config = self.config.sampling
         if config.strategy == "none" or config.num_sampled >= self.vocab_size:
             return None, False
@@ -262,10 +262,10 @@ class Transducer(nn.Module):
         return self.simple.losses(self.joiner, encoded.out, predicted, targets, *lengths)
 
     def _nothing_of_every_weight(self) -> Tensor:
-        """Zero, with a gradient of zero for each weight: under DDP every one needs a gradient.
+        """Zero, with a zero gradient for each weight, because DDP needs a gradient of every one.
 
-        Without the transducer, those of predictor and joiner have no other, nor, where the last
-        CTC loss is an intermediate one, have the blocks above it.
+        Without the transducer loss, predictor and joiner get no other gradient. If the last CTC
+        loss is an intermediate one, the blocks above it get none either.
         """
         return torch.stack([p.sum() * 0.0 for p in self.parameters()]).sum()
 
@@ -273,7 +273,7 @@ class Transducer(nn.Module):
 def _finite(posterior: Tensor) -> Tensor:
     """(N, V) weights to draw from: uniform for an utterance whose posterior is not finite.
 
-    Its loss is not finite either, and it is for the trainer to skip such a step.
+    The utterance's loss is not finite either, so the trainer skips the step.
     """
     whole = torch.isfinite(posterior).all(dim=-1, keepdim=True)
     return torch.where(whole, posterior, 1.0 / posterior.shape[-1])
