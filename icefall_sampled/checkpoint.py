@@ -1,6 +1,6 @@
 """Checkpoints: written atomically, found again, averaged.
 
-A checkpoint holds tensors, numbers and text alone, so loading one runs no code.
+A checkpoint contains only tensors, numbers and text, so loading one runs no code.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class CheckpointError(ValueError):
 
 
 def path_of(exp_dir: Path, step: int) -> Path:
-    """Where the checkpoint of a step lies."""
+    """The path of the checkpoint of a step."""
     return exp_dir / f"step-{step:08d}.pt"
 
 
 class _Writer:
-    """A file that keeps its first error for later.
+    """A file that stores its first write error instead of raising it.
 
-    Torch writes from C++, where an error that a write raises while the archive is being closed
-    ends the whole process (`terminate called`), not the call.
+    Torch writes from C++. If a write raises while torch closes the archive, that ends the whole
+    process (`terminate called`), not only the call.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -43,7 +43,7 @@ class _Writer:
         self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        """Write, or after the first error pretend to."""
+        """Write; after the first error, do nothing."""
         if self.error is None:
             try:
                 self._file.write(data)
@@ -52,11 +52,11 @@ class _Writer:
         return len(data)
 
     def flush(self) -> None:
-        """Nothing: `save` flushes when all is written."""
+        """Do nothing: `save` flushes when all is written."""
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint so that at every moment either the old file or the new one is whole.
+    """Write a checkpoint atomically: `path` is always the complete old or new file.
 
     Raises:
         CheckpointError: where the disk is full or the folder cannot be written.
@@ -81,12 +81,12 @@ _FLOAT = "float:"
 
 
 def _without_floats(state: Any) -> Any:
-    """Nested containers with each float as text: torch 1.13's safe loader knows no floats."""
+    """Nested containers with each float as text: torch 1.13's safe loader rejects floats."""
     return _mapped(state, lambda x: _FLOAT + x.hex() if isinstance(x, float) else x)
 
 
 def _with_floats(state: Any) -> Any:
-    """The floats back, bit by bit."""
+    """The inverse of `_without_floats`, exact to the bit."""
     return _mapped(
         state,
         lambda x: (
@@ -115,13 +115,13 @@ def copy(source: Path, target: Path) -> None:
 
 
 def _discard(temporary: Path) -> None:
-    """Remove what was written so far; the error that made it useless is the one to report."""
+    """Delete an incomplete file; errors here must not hide the error of the write."""
     with suppress(OSError):
         temporary.unlink(missing_ok=True)
 
 
 def _gist(error: BaseException) -> str:
-    """The first line of an error's text: torch adds paragraphs of advice that lead astray here."""
+    """The first line of an error's text: torch adds paragraphs of misleading advice."""
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
@@ -129,7 +129,7 @@ def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
 
     Raises:
-        CheckpointError: where the file is not there or is not a whole checkpoint.
+        CheckpointError: where the file is missing, damaged or not a checkpoint.
     """
     try:
         state = _with_floats(torch.load(path, map_location="cpu", weights_only=True))
@@ -154,12 +154,12 @@ def prune(exp_dir: Path, keep: int) -> None:
 
 
 def average(paths: list[Path]) -> dict[str, Any]:
-    """The newest checkpoint with the mean of all their weights in it.
+    """The newest checkpoint, with the mean of the weights of all checkpoints.
 
-    The mean is taken in float64; counters (as of batch norm) come from the newest.
+    The mean is taken in float64; counters (such as batch norm's) come from the newest.
 
     Raises:
-        CheckpointError: where their weights do not fit together.
+        CheckpointError: where their weights differ in names or shapes.
     """
     assert paths
     newest = load(paths[-1])
@@ -194,7 +194,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Put back what `rng_state` gave."""
+    """Restore the random states that `rng_state` returned."""
     random.setstate(ast.literal_eval(state["python"]))
     kind, keys, position, has_gauss, gauss = state["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))

@@ -1,7 +1,7 @@
-"""What every command of the project does alike: logging, errors in one sentence, exit codes.
+"""What all commands of the project share: logging, errors in one sentence, exit codes.
 
-0 done; 1 some of the input could not be read and was named, the rest is done; 2 the user has to
-change something; 130 interrupted, the same command goes on; 141 nobody reads the output any more.
+0 done; 1 some inputs could not be read and were named, the rest is done; 2 the user has to change
+something; 130 interrupted, the same command continues; 141 the reader closed the output pipe.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _RULE = re.compile("^[│ ]*─{3,}[ │]*$", flags=re.MULTILINE)
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Call `main` and exit as the module says.
+    """Call `main` and exit with one of the codes above.
 
     With ICEFALL_SAMPLED_TRACEBACK=1 in the environment the traceback of an error is shown too.
     """
@@ -37,10 +37,10 @@ def run(main: Callable[[], None]) -> NoReturn:
     try:
         main()
         sys.stdout.flush()
-    except BrokenPipeError:  # as of `| head -1`, which has read enough
+    except BrokenPipeError:  # `| head -1`, for example, closes the pipe early
         os.dup2(
             os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # what is still to be flushed
+        )  # output that is still buffered
         sys.exit(141)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from what is saved", file=sys.stderr)
@@ -54,11 +54,11 @@ def run(main: Callable[[], None]) -> NoReturn:
 
 
 def choose_variant(variants: dict[str, C], *, base: C, description: str) -> C:
-    """Read `VARIANT --field value …` from the command line: a named config and what differs.
+    """Read `VARIANT --field value …` from the command line: a named config and changes to it.
 
     Args:
         variants: configs by name.
-        base: what `--help` describes each variant against.
+        base: the config that `--help` compares each variant with.
         description: of the program.
 
     Raises:
@@ -72,7 +72,7 @@ def choose_variant(variants: dict[str, C], *, base: C, description: str) -> C:
 
 
 def _check_variant(first: Sequence[str], variants: Iterable[str]) -> None:
-    """Tyro would take a variant that there is not for an option."""
+    """Raise ValueError for an unknown variant, which tyro would take for an option."""
     names = list(variants)
     for name in first:
         if name not in names and not name.startswith("-"):
@@ -89,7 +89,7 @@ def parse(default: C, *, description: str) -> C:
 
 
 def in_one_sentence(parse_arguments: Callable[[], C]) -> C:
-    """Call a parser of tyro's; where the command line is wrong, say why without tyro's box.
+    """Call a tyro parser; explain a wrong command line in one sentence, without tyro's box.
 
     Raises:
         ValueError: where the command line is wrong.

@@ -1,8 +1,8 @@
-"""What is installed, what is missing, and the one command that mends it.
+"""What is installed, what is missing, and the one command that repairs it.
 
     python -m icefall_sampled.doctor
 
-Needs nothing beyond Python itself, since it is called when something is broken. Exit status: 0 if
+Needs only Python itself, because it is called when something is broken. Exit status: 0 if
 everything needed is there, 1 if not.
 """
 
@@ -35,28 +35,28 @@ _PIN = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """One pinned package, and how it stands here."""
+    """One pinned package, and its state on this machine."""
 
     name: str
     pinned: str
     installed: str | None
     """None where it is missing."""
     trouble: str | None = None
-    """Why it does not import; None where it does, or where nobody tried."""
+    """Why its import fails; None where it succeeds or was not tried."""
 
     @property
     def ok(self) -> bool:
-        """Whether it can be used; another version than the pinned one can."""
+        """Whether it can be used; its version may differ from the pinned one."""
         return self.installed is not None and self.trouble is None
 
     @property
     def status(self) -> str:
-        """What the table says of it."""
+        """Its entry in the table."""
         if self.installed is None:
             return f"MISSING (pinned: {self.pinned})"
         if self.trouble is not None:
             return f"DOES NOT IMPORT: {self.trouble}"
-        # A build says where it was made for after a plus sign: 2.13.0+cpu is 2.13.0.
+        # A plus sign begins the name of the build: 2.13.0+cpu is 2.13.0.
         if self.installed.split("+")[0] != self.pinned:
             return f"ok, but pinned is {self.pinned}"
         return "ok"
@@ -87,7 +87,7 @@ def installed_version(name: str) -> str | None:
 
 
 def import_trouble(module: str) -> str | None:
-    """First line of what an import fails with; None if it succeeds."""
+    """First line of the error of an import; None if it succeeds."""
     try:
         importlib.import_module(module)
     except Exception as error:  # a broken build fails with anything from OSError to AttributeError
@@ -96,7 +96,7 @@ def import_trouble(module: str) -> str | None:
 
 
 def environment() -> str:
-    """Which of the two environments this is, or would have to become: "k2" or "torch2"."""
+    """Which of the two environments this is, or should become: "k2" or "torch2"."""
     torch = installed_version("torch")
     if torch is not None:
         return "k2" if torch.startswith("1.") else "torch2"
@@ -105,7 +105,7 @@ def environment() -> str:
 
 
 def pinned_packages(name: str) -> dict[str, str]:
-    """Pins of environment `name`, from the requirements file and the packages built apart."""
+    """Pins of environment `name`, from the requirements file and the packages built separately."""
     listed = "requirements.txt" if name == "k2" else "requirements-torch2.txt"
     apart = ("kaldifeat", "k2" if name == "k2" else "fast_rnnt")
     files = [_ROOT / listed, *(_ROOT / "shared" / "build" / f"{package}.txt" for package in apart)]
@@ -113,7 +113,7 @@ def pinned_packages(name: str) -> dict[str, str]:
 
 
 def inspect_packages(pins: dict[str, str]) -> list[Package]:
-    """How each pinned package stands here."""
+    """The state of each pinned package on this machine."""
     packages = []
     for name, pinned in pins.items():
         installed = installed_version(name)
@@ -175,5 +175,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # for `| head -1`: it has read enough
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # for `| head -1`, which closes the pipe early
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The features that models are trained on, where they are computed from audio on the fly."""
+"""The features that models are trained on, for computing them from audio on the fly."""
 
 from __future__ import annotations
 

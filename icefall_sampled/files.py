@@ -1,4 +1,4 @@
-"""Files that are whole at every moment."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder, which takes the place of `path` when all went well.
+    """A temporary path in the same folder, which atomically replaces `path` on success.
 
         with replacing(path) as temporary:
             temporary.write_text(text)
 
-    After an error `path` is what it was, and the temporary file is gone. The folder is made.
+    After an error, `path` is unchanged and the temporary file is deleted. The folder is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")

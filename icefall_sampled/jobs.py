@@ -6,8 +6,8 @@
     with open_jobs(dask="tcp://host:8786") as jobs:             # the workers of a cluster
         ...
 
-A job is a function of one argument. Few jobs are handed over before they can begin: items may be
-long lists of utterances, and a corpus has thousands of them.
+A job is a function of one argument. Only a few jobs are submitted ahead of time, because an item
+may be a long list of utterances and a corpus has thousands of items.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class Jobs:
     """Runs a function on many items.
 
     Args:
-        executor: what runs it.
-        slots: how many run at once, which may change while they do.
+        executor: runs the function.
+        slots: returns how many jobs run at once; the number may change.
     """
 
     def __init__(self, executor: Executor, slots: Callable[[], int]) -> None:
         self._executor, self._slots = executor, slots
 
     def run(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-        """The results, in the order in which they are ready."""
+        """The results, in order of completion."""
         waiting: set[Future[R]] = set()
         for item in items:
             waiting.add(self._executor.submit(function, item))
@@ -62,7 +62,7 @@ def open_jobs(*, num_jobs: int = 1, dask: str = "") -> Iterator[Jobs]:
     """Open a pool of processes, or join a cluster.
 
     Args:
-        num_jobs: processes of this machine, where there is no cluster.
+        num_jobs: processes of this machine, unless there is a cluster.
         dask: address of a Dask scheduler. Its workers need this project installed and the same
             folders at the same paths.
 
@@ -85,7 +85,7 @@ def open_jobs(*, num_jobs: int = 1, dask: str = "") -> Iterator[Jobs]:
 
 
 def _check_address(dask: str) -> None:
-    """Raise ValueError where nothing listens: Dask's client would try for long, and noisily."""
+    """Raise ValueError where nothing listens: Dask's client would retry for long, noisily."""
     try:
         address = urlsplit(dask)
         where = (address.hostname or "", address.port or 0)

@@ -1,8 +1,8 @@
-"""Which utterances come together in a batch, in which order, and who loads them.
+"""Batches: which utterances share one, their order, and which rank loads them.
 
-A manifest is in memory, and each process takes every so-manieth batch of the same sampler. From
-Shar each process reads a part of the corpus from front to back, through a buffer of some thousand
-utterances that its own sampler draws from; the features travel with the cuts.
+A manifest is in memory, and each rank takes every world_size-th batch of the same sampler. From
+Shar, each rank reads a part of the corpus sequentially. Its own sampler draws from a buffer of some
+thousand utterances; the features come with the cuts.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from icefall_sampled.shar import Shar, shar_of
 from icefall_sampled.tokens import TokenTable
 
 SHAR_BUFFER = 5000  # utterances in memory from which batches are drawn
-SHAR_SORTED = 1000  # utterances that are put in order of length where all are taken once
-_BINS_FROM = 10_000  # utterances by which the buckets are chosen
+SHAR_SORTED = 1000  # utterances in a run that `ordered_batches` sorts by length
+_BINS_FROM = 10_000  # utterances, at most, from which the buckets are estimated
 
 
 class _AnyTorchSampler(Sampler[CutSet]):
-    """Stands between lhotse's samplers and torch's.
+    """Makes lhotse's samplers work with every torch.
 
-    Torch 1.13 demands a constructor argument that lhotse, written for later ones, does not give.
+    Torch 1.13's `Sampler` needs a constructor argument that lhotse, written for later versions,
+    does not pass.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -47,16 +48,16 @@ class BucketingSampler(DynamicBucketingSampler, _AnyTorchSampler):
 
 
 class InOrderSampler(SimpleCutSampler, _AnyTorchSampler):
-    """Lhotse's sampler of cuts as they come."""
+    """Lhotse's sampler of cuts in their given order."""
 
 
 class SkipFirst(Sampler[CutSet]):
-    """A sampler without its first batches: how an epoch is resumed where it stopped.
+    """A sampler without its first batches, to resume an epoch where it stopped.
 
     Args:
-        sampler: of lhotse's.
-        num_batches: that are skipped.
-        stop: batches after which the epoch ends, the skipped ones included.
+        sampler: one of lhotse's.
+        num_batches: how many batches to skip.
+        stop: number of batches after which the epoch ends, skipped ones included.
     """
 
     def __init__(self, sampler: Any, num_batches: int, stop: int | None = None) -> None:
@@ -64,7 +65,7 @@ class SkipFirst(Sampler[CutSet]):
 
     def __iter__(self) -> Iterator[CutSet]:
         """Batches of cuts."""
-        # Lhotse's samplers are their own iterators and begin anew at each iter(): call it once.
+        # Lhotse's samplers are their own iterators and restart at each iter(): call it once.
         stop = None if self.stop is None else max(self.stop, self.num_batches)
         yield from islice(self.sampler, self.num_batches, stop)
 
@@ -80,11 +81,13 @@ def epoch_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> DataLoader[Batch]:
-    """The training batches of one epoch, in an order that seed and epoch alone decide.
+    """The training batches of one epoch, in a reproducible shuffled order.
+
+    The order depends on seed and epoch alone.
 
     Args:
-        cuts: what `usable_cuts` chose.
-        tokens: makes targets of texts.
+        cuts: the result of `usable_cuts`.
+        tokens: converts texts to targets.
         config: batch duration, buckets, workers, noise.
         seed: of the whole run, the same on every rank.
         epoch: counted from 0.
@@ -131,7 +134,7 @@ def _no_longer_than(cuts: CutSet, seconds: float) -> CutSet:
 
 
 class _Stream:
-    """Cuts that are read from a part of Shar each time they are asked for."""
+    """Cuts of some parts of Shar, read anew in each iteration."""
 
     def __init__(self, read: Any, parts: list[tuple[int, int, int]]) -> None:
         self._read, self._parts = read, parts
@@ -143,10 +146,10 @@ class _Stream:
 def _shar_batches(
     shar: Shar, config: DataConfig, *, seed: int, epoch: int, skip: int, rank: int, world_size: int
 ) -> SkipFirst:
-    """The batches of one process, in an order that seed, epoch and the share alone decide.
+    """The batches of one rank, in an order that depends on seed, epoch and its share alone.
 
-    Samplers see nothing but durations. So each process finds out without reading a feature how
-    many batches every other one will have, and all end the epoch with the one that has fewest.
+    Samplers use only durations. So each rank can count the batches of every rank without reading
+    features, and all ranks end the epoch after the smallest of these counts.
     """
     num_buckets = min(config.num_buckets, len(shar) // 4)
     bins: list[float] = []
@@ -185,7 +188,7 @@ def ordered_batches(
 ) -> DataLoader[Batch]:
     """Every utterance of this rank once, longest first, for validation and decoding.
 
-    From Shar they come in the order of its files, and sorted within each thousand.
+    From Shar they come in file order, sorted by length within runs of `SHAR_SORTED`.
     """
     shar = shar_of(cuts)
     if shar is not None:
@@ -208,7 +211,7 @@ def _longest_first(cuts: Iterable[Cut]) -> list[Cut]:
 
 
 class _SortedRuns:
-    """Cuts that come as they are, but sorted within runs of some."""
+    """Cuts in their given order, but longest first within runs of `SHAR_SORTED`."""
 
     def __init__(self, cuts: Iterable[Cut]) -> None:
         self._cuts = cuts
@@ -229,8 +232,8 @@ def _loader(
         sampler=sampler,
         batch_size=None,
         num_workers=num_workers,
-        # Torch draws a seed for the workers each time. Drawn from the global generator, it would
-        # make a run that was stopped within an epoch go on with other random numbers.
+        # Torch draws a seed for the workers in each iteration. Drawn from the global generator, it
+        # would change the random numbers of a run that is resumed within an epoch.
         generator=torch.Generator(),
         multiprocessing_context="spawn" if spawn else None,
         worker_init_fn=_leave_interrupts_to_the_parent,
@@ -238,5 +241,5 @@ def _loader(
 
 
 def _leave_interrupts_to_the_parent(worker: int) -> None:
-    """A terminal's Ctrl-C reaches workers too; training wants them until its step has ended."""
+    """Ignore a terminal's Ctrl-C in workers: training needs them until its step has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

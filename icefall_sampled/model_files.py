@@ -1,4 +1,4 @@
-"""A trained model from the checkpoints of its run, for whatever is done with it afterwards."""
+"""Loads a trained model from the checkpoints of its run."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from icefall_sampled.tokens import TokenTable, load_tokens
 logger = logging.getLogger(__name__)
 
 MakeModel = Callable[[Config, int], Transducer]
-"""What makes the network of a config and a number of classes; a recipe may have its own."""
+"""Builds the network from a config and a number of classes; a recipe may have its own."""
 
 
 def load_averaged(
     exp_dir: Path, *, avg: int, lang_dir: Path | None = None, make_model: MakeModel = Transducer
 ) -> tuple[Transducer, TokenTable]:
-    """The averaged model of a run on the best device there is, in eval mode, and its tokens.
+    """The averaged model of a run on the best available device, in eval mode, and its tokens.
 
     Args:
         exp_dir: folder of the training run.
         avg: how many of the latest checkpoints to average; 0 takes the best on dev.
-        lang_dir: its token table; by default where training found it.
-        make_model: as `train` was given it.
+        lang_dir: folder of the token table; by default that of training.
+        make_model: the one that `train` was given.
 
     Raises:
-        CheckpointError: where there is no checkpoint, or it is of another vocabulary, or holds
-            what is no number.
+        CheckpointError: where there is no checkpoint, it has another vocabulary, or it contains
+            NaN or infinity.
     """
     paths = checkpoint.find(exp_dir)[-avg:] if avg else [exp_dir / checkpoint.BEST]
     if not paths:
@@ -49,7 +49,7 @@ def load_averaged(
             f"than {folder} has ({tokens.vocab_size} classes)"
         )
     broken = [name for name, value in state["model"].items() if not bool(value.isfinite().all())]
-    if broken:  # a search would answer with nonsense, and Graves' with none for years
+    if broken:  # searches would return nonsense, and Graves' would never end
         raise CheckpointError(f"{paths[-1]} is of a run that diverged: {broken[0]} is not finite")
     model = make_model(trained, tokens.vocab_size)
     model.load_state_dict(state["model"])
@@ -58,5 +58,5 @@ def load_averaged(
 
 
 def best_device() -> torch.device:
-    """A GPU where there is one."""
+    """A GPU if there is one, else the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,9 +1,9 @@
-"""Noise that training mixes into its batches as it loads them, new in each epoch.
+"""Noise that is mixed into training batches while they are loaded, drawn anew in each epoch.
 
-Lhotse does the mixing (`CutSet.mix`, which its CutMix uses): where speech and noise have features,
-in their domain, without reading audio. What is mixed into an utterance, where in it and how loud,
-follows from the seed, the epoch and the batch alone: so a run that is continued, with any number of
-workers, hears what it would have heard.
+Lhotse does the mixing (`CutSet.mix`, which its CutMix uses). Where speech and noise have features,
+it mixes these, without reading audio. The noise of an utterance, its offset and its SNR depend only
+on the seed, the epoch and the batch. So a resumed run, with any number of workers, gets the same
+noise as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from icefall_sampled.data import read_cuts
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """What is mixed into the batches of one epoch."""
+    """The noise for the batches of one epoch."""
 
     cuts: CutSet
     percent: float
@@ -29,7 +29,7 @@ class Noise:
     seed: str
 
     def mixed_into(self, batch: CutSet) -> CutSet:
-        """The cuts of a batch, under their own ids, a share of them in noise."""
+        """The cuts of a batch, a share of them with noise; their ids stay."""
         first = next(iter(batch)).id
         mixed: CutSet = batch.mix(
             self.cuts,
@@ -43,14 +43,14 @@ class Noise:
 
 
 def noise_of(config: DataConfig, *, seed: int, epoch: int) -> Noise | None:
-    """The noise that an epoch of this run has, None for clean speech.
+    """The noise for one epoch of a run, None for clean speech.
 
     Raises:
-        ValueError: where the manifest cannot be read, or holds nothing.
+        ValueError: where the manifest cannot be read, or is empty.
     """
     if config.noise_cuts is None or not config.noise_percent:
         return None
-    # What is said in the noise is not to be recognised: lhotse would add it to the transcript.
+    # Lhotse would add the noise's supervisions to the transcript, so they are dropped.
     noise = read_cuts(config.noise_cuts, argument="data.noise_cuts")
     cuts = [cut.drop_supervisions() for cut in noise]
     if not cuts:

@@ -1,4 +1,4 @@
-"""The features of sound that comes in pieces, equal to those of all of it at once."""
+"""Features of audio that arrives in pieces, equal to those of the whole audio."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from icefall_sampled.features import SAMPLING_RATE, make_fbank
 
 _BLOCK_SAMPLES = 5 * SAMPLING_RATE
-_KEPT_FRAMES = 1000  # more than a block gives: kaldifeat forgets older ones
+_KEPT_FRAMES = 1000  # more than a block gives; kaldifeat drops older ones
 
 
 class OnlineFbank:
-    """The extractor of `make_fbank` for one stream; it remembers no more than some seconds."""
+    """The extractor of `make_fbank` for one stream; it keeps a few seconds at most."""
 
     def __init__(self) -> None:
         from kaldifeat import FbankOptions
@@ -24,17 +24,17 @@ class OnlineFbank:
         self._taken, self._samples, self._is_over = 0, 0, False
 
     def hear(self, samples: Tensor, *, final: bool = False) -> Tensor:
-        """The frames that are complete with a further piece.
+        """Take the next piece of audio, and return the frames that it completes.
 
         Args:
-            samples: (n,) float32 at 16 kHz between -1 and 1, of any number.
-            final: whether nothing follows: then the frames at the end come out, too.
+            samples: (n,) float32 at 16 kHz between -1 and 1, for any n.
+            final: whether this is the last piece; then the frames at the end are returned too.
 
         Returns:
-            (frames, 80), maybe of none.
+            (frames, 80), possibly without frames.
 
         Raises:
-            ValueError: where something comes after the end, or is no row of samples.
+            ValueError: where samples come after the end, or are not one-dimensional.
         """
         if samples.dim() != 1:
             raise ValueError(f"samples are {tuple(samples.shape)}, they must be in one dimension")

@@ -41,12 +41,12 @@ class Reject:
 
 
 class Rejects:
-    """The utterances left out of `total`, of which at most `limit_percent` may be.
+    """The utterances that were left out, at most `limit_percent` of `total`.
 
     Args:
-        total: utterances there are in all, used and left out. Where utterances are rejected on
-            the fly it is what the corpus holds, not what has been seen so far: the share then
-            only grows, and `check` may be called at any time.
+        total: number of all utterances, used and left out. Where utterances are rejected on the
+            fly, it is the size of the corpus, not the number seen so far: the share then only
+            grows, and `check` may be called at any time.
         limit_percent: the largest share, in percent of `total`, that is still fine.
         option: the command-line option that raises the limit, named when it is exceeded.
     """
@@ -78,11 +78,10 @@ class Rejects:
         return list(self._rejects.values())
 
     def add(self, utterance_id: str, reason: str, *, quiet: bool = False) -> None:
-        """Leave an utterance out. One warning is logged for each id: epochs repeat themselves.
+        """Leave an utterance out. Each id is logged once, although each epoch adds it again.
 
-        None where `quiet`, as for what another process has said.
-
-        Of a reason that takes several lines, as a codec's complaint does, the gist is kept.
+        `quiet` logs nothing, for example because another rank did. Long reasons, such as a
+        codec's error of several lines, are shortened.
         """
         if utterance_id in self._rejects:
             return

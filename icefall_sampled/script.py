@@ -6,8 +6,8 @@
     if __name__ == "__main__":
         run_script(main)
 
-What a user got wrong is one sentence on standard error and exit code 2, also where tyro would
-draw a box around it.
+A wrong command line gives one sentence on standard error, without tyro's box, and exit code 2, as
+every user error does.
 """
 
 from __future__ import annotations

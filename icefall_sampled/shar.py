@@ -1,12 +1,12 @@
-"""Lhotse Shar: cuts and their features in shards that are read from front to back.
+"""Lhotse Shar: cuts and their features in shards that are read sequentially.
 
-A folder of Shar stands wherever a manifest of cuts does; local/to_shar.py writes one. What an
-utterance is (id, text, duration, frames) lies in `cuts.000000.jsonl.gz` and is gone through alone
-where nothing more is asked; its features lie in `features.000000.tar` in the same order, and are
-read as the utterances come, never by seeking.
+A folder of Shar can take the place of a manifest of cuts; local/to_shar.py writes one. The metadata
+of utterances (id, text, duration, frames) are in `cuts.000000.jsonl.gz`, which is read alone where
+no features are needed. Their features are in `features.000000.tar`, in the same order, and are read
+sequentially, never by seeking.
 
-Each epoch has the shards in another order. Of several processes each reads shards of its own; what
-is left over when they are shared out is read by all, each taking every so-manieth utterance.
+Each epoch shuffles the shards. Each rank reads shards of its own. If the number of shards is not a
+multiple of world_size, all ranks read the remaining shards, each every world_size-th utterance.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Shard:
         """The cuts without their data.
 
         Raises:
-            ValueError: that names the file, where it is damaged.
+            ValueError: where the file is damaged; the message names it.
         """
         with _naming(self.cuts):
             yield from CutSet.from_jsonl_lazy(self.cuts)
@@ -50,9 +50,9 @@ class Shard:
             return count_newlines_fast(self.cuts)
 
     def read(self) -> Iterator[Cut]:
-        """The cuts with their data; where a tar is damaged, the rest of them without.
+        """The cuts with their data; after damage in a tar, the remaining cuts lack its data.
 
-        Who loads such a cut's features gets an error, as for any file that cannot be read.
+        Loading the features of such a cut raises an error, as for any unreadable file.
         """
         streams: dict[str, Iterator[Any]] = {
             name: iter(TarIterator(path)) for name, path in self.fields.items()
@@ -71,7 +71,7 @@ class Shard:
 def _naming(path: Path) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # whatever a broken file makes gzip, json and lhotse raise
+    except Exception as error:  # gzip, json and lhotse raise many types for a broken file
         what = str(error).partition("\n")[0][:200] or type(error).__name__
         raise ValueError(f"{path} cannot be read: {what}") from error
 
@@ -80,14 +80,14 @@ def _next_of(stream: Iterator[Any], cut_id: str) -> Any:
     """The next manifest of a tar with its data, None where there is none for this cut."""
     try:
         manifest, path = next(stream)
-    except Exception:  # whatever a broken tar makes tarfile raise, its early end too
+    except Exception:  # tarfile raises many types for a broken or truncated tar
         return None
     return manifest if str(path.parent / path.stem) == cut_id else None
 
 
 @dataclass(frozen=True)
 class Shar:
-    """The cuts of a folder of Shar, or the chosen ones of them."""
+    """The cuts of a folder of Shar, or a selection of them."""
 
     shards: tuple[Shard, ...]
     durations: tuple[NDArray[np.float64], ...] | None = None
@@ -98,7 +98,7 @@ class Shar:
         """Find the shards of a folder.
 
         Raises:
-            ValueError: that names `argument` where there are none, or one lacks a file.
+            ValueError: where there are none, or one lacks a file; the message names `argument`.
         """
         numbers = [path.name.split(".")[1] for path in sorted(folder.glob("cuts.*.jsonl.gz"))]
         names = sorted({path.name.split(".")[0] for path in folder.glob("*.*.tar")})
@@ -134,7 +134,7 @@ class Shar:
             yield from shard.metadata()
 
     def choose(self, wanted: Callable[[Cut], bool]) -> Shar:
-        """Those of all cuts, looked at without their data, that are wanted."""
+        """Select, from the metadata of all cuts, those for which `wanted` is true."""
         durations = tuple(
             np.array([cut.duration if wanted(cut) else 0.0 for cut in shard.metadata()])
             for shard in self.shards
@@ -142,18 +142,18 @@ class Shar:
         return replace(self, durations=durations)
 
     def no_longer_than(self, seconds: float) -> Shar:
-        """Those of the chosen cuts that are at most so long."""
+        """The chosen cuts of at most this duration."""
         return replace(self, durations=tuple(d * (d <= seconds) for d in self._chosen()))
 
     def parts(
         self, *, rank: int, world_size: int, order: random.Random | None = None
     ) -> list[tuple[int, int, int]]:
-        """What one process reads: shards, and of each every n-th chosen cut from a first one.
+        """What one rank reads: (shard, first, step), every step-th chosen cut from the first on.
 
         Args:
             rank: this process of `world_size`.
             world_size: processes; together they read every chosen cut once.
-            order: shuffles the shards; the same on every rank.
+            order: shuffles the shards; its seed is the same on every rank.
         """
         numbers = list(range(len(self.shards)))
         if order is not None:
@@ -173,7 +173,7 @@ class Shar:
                     yield cut
 
     def outlines(self, parts: list[tuple[int, int, int]]) -> Iterator[Cut]:
-        """What `read` gives, of which only the durations are right: no file is opened."""
+        """Placeholders for the cuts of `read`, with the right durations; opens no file."""
         for number, first, step in parts:
             seconds = self._chosen()[number]
             for duration in seconds[self._taken(number, first, step)].tolist():
@@ -184,7 +184,7 @@ class Shar:
         return self.durations
 
     def _taken(self, number: int, first: int, step: int) -> NDArray[np.bool_]:
-        """Of each cut of a shard, whether it belongs to a part."""
+        """For each cut of a shard, whether it belongs to a part."""
         seconds = self._chosen()[number]
         taken = np.zeros(len(seconds), dtype=bool)
         taken[np.flatnonzero(seconds)[first::step]] = True
@@ -197,7 +197,7 @@ def shar_of(cuts: CutSet) -> Shar | None:
 
 
 def keep(cuts: CutSet, wanted: Callable[[Cut], bool]) -> CutSet:
-    """The cuts that are wanted; those of Shar stay in their files."""
+    """The cuts for which `wanted` is true; those of Shar stay in their files."""
     shar = shar_of(cuts)
     if shar is not None:
         return CutSet(shar.choose(wanted))
