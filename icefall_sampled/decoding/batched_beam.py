@@ -1,7 +1,7 @@
-"""What the batched beam searches share: all hypotheses of all utterances are tensors of (N, B).
+"""The base of the batched beam searches: the hypotheses of all utterances are (N, B) tensors.
 
-So a frame costs a fixed number of operations however large the batch and the beam. Hypotheses of
-the same labels are merged, their probabilities added, before the best are chosen.
+So a frame takes a fixed number of tensor operations for any batch and beam size. Hypotheses with
+the same labels are merged and their probabilities added before the best are chosen.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from icefall_sampled.decoding.trace import Step, Trace
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.tokens import BLANK
 
-_MULTIPLIER = 6364136223846793005  # odd, as of Knuth's MMIX generator: products wrap around
+_MULTIPLIER = 6364136223846793005  # odd; from Knuth's MMIX generator; products wrap around
 
 
 class BatchedBeamSearch(ABC):
-    """A beam search of N utterances that can be given piece by piece."""
+    """A beam search of N utterances whose frames may come in pieces."""
 
     @torch.no_grad()
     def __init__(
@@ -40,16 +40,16 @@ class BatchedBeamSearch(ABC):
         lm: LanguageModel | None = None,
         lm_weight: float = 0.0,
     ) -> None:
-        """Begin N utterances.
+        """Start N utterances.
 
         Args:
             model: in eval mode.
             num: N.
-            beam: B, hypotheses of an utterance, at least 1.
-            max_gap: nats; what is further than this behind the best of its utterance is dropped.
-            length_norm: whether the final order is by nats a label.
+            beam: B, hypotheses per utterance, at least 1.
+            max_gap: nats; hypotheses further than this behind the best one are dropped.
+            length_norm: whether the final order is by nats per label.
             lm: for shallow fusion.
-            lm_weight: what its log-probabilities are multiplied by before they are added.
+            lm_weight: factor of its log-probabilities.
 
         Raises:
             ValueError: where `beam` or `max_gap` is out of its range.
@@ -90,10 +90,10 @@ class BatchedBeamSearch(ABC):
     def advance(
         self, encoder_out: Tensor, encoder_lengths: Tensor, *, allowed: Tensor | None = None
     ) -> None:
-        """Decode further frames: (N, T, D) and (N,), of which any may be 0."""
+        """Decode further frames: (N, T, D) and (N,) lengths, which may be 0."""
         check_allowed(allowed, len(self._beams.key))
         frames = self._model.joiner.encoder_projection(encoder_out)
-        # Longest first: the utterances that are not over at a frame are the first ones.
+        # Longest first: the utterances that still have frames are then the first rows.
         order = torch.argsort(encoder_lengths, descending=True, stable=True)
         frames = frames[order]
         output = OutputLayer(self._model.joiner, None if allowed is None else allowed[order])
@@ -119,7 +119,7 @@ class BatchedBeamSearch(ABC):
 
     @abstractmethod
     def _advance_frame(self, frames: Tensor, rows: Tensor, output: OutputLayer) -> Step:
-        """One (n, J) frame of the utterances `rows`: their next hypotheses, and from which."""
+        """Advance the utterances `rows` by one (n, J) frame; returns its step for the trace."""
 
     def _rows(self, rows: Tensor) -> Beams:
         """A copy of the hypotheses of the utterances `rows`."""
@@ -128,14 +128,14 @@ class BatchedBeamSearch(ABC):
     def _nodes(
         self, frames: Tensor, old: Beams, output: OutputLayer
     ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Row and slot of each of the m hypotheses that are there, and (m, K) log-probabilities."""
+        """Row and slot of each of the m existing hypotheses, and (m, K) log-probabilities."""
         nodes = torch.nonzero(old.log_prob > -math.inf, as_tuple=True)
         return nodes, output.log_probs(frames[nodes[0]], old.predicted[nodes], nodes[0])
 
     def _grow(
         self, old: Beams, log_probs: Tensor, nodes: tuple[Tensor, ...], output: OutputLayer
     ) -> Candidates:
-        """Each hypothesis with each of its best labels; (n, B * L) candidates."""
+        """Extend each hypothesis by each of its best labels: (n, B * L) candidates."""
         rows, _ = nodes
         values = log_probs[:, 1:]
         if self._lm is not None:

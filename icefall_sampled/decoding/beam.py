@@ -1,7 +1,6 @@
 """Graves' beam search (Graves 2012, Algorithm 1), which the paper decodes LibriSpeech with.
 
-One utterance after the other and one label sequence after the other: `modified_beam` is the search
-to take where speed counts.
+It processes one utterance and one label sequence at a time; use `modified_beam` if speed matters.
 """
 
 from __future__ import annotations
@@ -43,13 +42,12 @@ def beam_search(
         encoder_lengths: (N,).
         allowed: (N, K) classes that may be emitted, blank in column 0; None for all.
         beam: W, at least 1; a sequence is continued by its W most probable labels.
-        max_symbols: labels that a sequence gains at one frame at the most, at least 1.
-        length_norm: whether the final order is by nats a label, as in Graves' last line.
+        max_symbols: most labels that a sequence may gain at one frame, at least 1.
+        length_norm: whether the final order is by nats per label, as in Graves' last line.
 
     Returns:
-        For each utterance at most W hypotheses, the best first, at least one. Of equal ones that
-        comes first which was reached first: shorter ones before those that continue them, and
-        among the continuations of one sequence those by lower labels.
+        For each utterance 1 to W hypotheses, the best first. Among equals, the one reached first
+        comes first: a sequence before its continuations, and these by ascending label.
 
     Raises:
         ValueError: where an argument is out of its range, or `allowed` does not fit.
@@ -72,18 +70,18 @@ def beam_search(
 
 @dataclass(frozen=True)
 class _Path:
-    """A label sequence, and the likeliest way to it."""
+    """A label sequence and its most probable alignment."""
 
     labels: Labels = ()
     log_prob: float = 0.0
-    """Of all alignments of the sequence that were found."""
+    """Sum over all alignments of the sequence that were found."""
     frames: Labels = ()
     label_log_probs: tuple[float, ...] = ()
     gained: int = 0
-    """Labels that it has of the present frame."""
+    """Number of its labels from the current frame."""
 
     def with_labels(self, added: Iterable[tuple[int, float]], frame: int) -> _Path:
-        """The path continued, at one frame, by labels of these log-probabilities."""
+        """The path extended, at one frame, by labels with these log-probabilities."""
         labels, nats = zip(*added, strict=True)
         return _Path(
             self.labels + labels,
@@ -105,7 +103,7 @@ class _Node:
 
     blank: float
     best: list[tuple[int, float]]
-    """The labels that a path is continued by."""
+    """The labels by which a path is extended, with log-probabilities."""
     all: Tensor
     """(K,) by column."""
 
@@ -161,7 +159,7 @@ class _Search:
             if path.gained == self._max_symbols:
                 continue
             for label, value in node.best:
-                # A sequence that was there before has this way in its sum already.
+                # If the longer path existed before this frame, its sum includes this one already.
                 if (*path.labels, label) not in known:
                     longer = path.with_labels([(label, value)], t)
                     heapq.heappush(queue, (-longer.log_prob, number, longer))
@@ -170,7 +168,7 @@ class _Search:
         return done[: self._beam]
 
     def _prefixes(self, path: _Path, known: dict[Labels, _Path]) -> list[_Path]:
-        """The other paths that labels of one frame make into this one."""
+        """The other paths that become this one by labels of one frame."""
         shortest = max(len(path.labels) - self._max_symbols, 0)
         lengths = range(len(path.labels) - 1, shortest - 1, -1)
         return [known[path.labels[:n]] for n in lengths if path.labels[:n] in known]
@@ -184,7 +182,7 @@ class _Search:
         ]
 
     def _with_prefixes(self, t: int, path: _Path, known: dict[Labels, _Path]) -> _Path:
-        """The path with the probability of its prefixes, carried on to it at this frame, added."""
+        """Add the probabilities of the path's prefixes that extend to it at this frame."""
         total, likeliest = path.log_prob, path
         for prefix in self._prefixes(path, known):
             added = [
@@ -203,7 +201,7 @@ class _Search:
         return float(self._nodes[labels].all[column])
 
     def _compute(self, t: int, sequences: list[Labels]) -> None:
-        """Put the nodes of these sequences at a frame into `self._nodes`."""
+        """Compute the nodes of these sequences at a frame, into `self._nodes`."""
         for labels in sequences:
             self._predict(labels)
         predicted = torch.stack([self._predicted[labels][0] for labels in sequences])
@@ -218,7 +216,7 @@ class _Search:
             self._nodes[labels] = _Node(blank, list(zip(best, nats, strict=True)), every)
 
     def _predict(self, labels: Labels) -> None:
-        """Step the predictor to a sequence; it has been at all but the last label before."""
+        """Step the predictor by a sequence's last label; the state before it is stored."""
         if labels not in self._predicted:
             state = self._predicted[labels[:-1]][1]
             label = torch.tensor(labels[-1:], device=state.device)
@@ -226,7 +224,7 @@ class _Search:
             self._predicted[labels] = (self._projection(out)[0], state[0])
 
     def _forget(self, paths: list[_Path]) -> None:
-        """Drop the predictions that no later frame can ask for."""
+        """Drop the predictions that no later frame can need."""
         needed = {
             path.labels[:n]
             for path in paths

@@ -10,18 +10,18 @@ from torch import Tensor
 
 @dataclass
 class Beams:
-    """The hypotheses of the utterances; whatever is not there has a log_prob of -inf."""
+    """The hypotheses of the utterances; an unused slot has a log_prob of -inf."""
 
     log_prob: Tensor
-    """(N, B) float64, of the sum of the alignments found."""
+    """(N, B) float64, summed over the alignments found."""
     bonus: Tensor
-    """(N, B) float64, what the language model adds to it."""
+    """(N, B) float64, the score that the language model adds."""
     num_labels: Tensor
     """(N, B)."""
     last: Tensor
     """(N, B) last label."""
     key: Tensor
-    """(N, B) int64 that stands for the whole label sequence (a polynomial hash)."""
+    """(N, B) int64, a polynomial hash of the whole label sequence."""
     parent_key: Tensor
     """(N, B) the key of the sequence without its last label."""
     predicted: Tensor
@@ -38,7 +38,7 @@ class Beams:
         return Beams(**{name: value[rows, slots] for name, value in vars(self).items()})
 
     def put(self, rows: Tensor, new: Beams) -> None:
-        """Put (n, B) hypotheses in the place of those of the utterances `rows` (n,)."""
+        """Replace the hypotheses of the utterances `rows` (n,) by new (n, B) ones."""
         for name, value in vars(new).items():
             getattr(self, name)[rows] = value
 
@@ -52,29 +52,29 @@ class Beams:
 
     @property
     def rank(self) -> Tensor:
-        """(N, B) what hypotheses are ordered by."""
+        """(N, B) the scores that hypotheses are ordered by."""
         return self.log_prob + self.bonus
 
 
 @dataclass
 class Candidates:
-    """Ways of C hypotheses of n utterances through a frame; every tensor is (n, C)."""
+    """C candidates for the next hypotheses of n utterances; every tensor is (n, C)."""
 
     rank: Tensor
     log_prob: Tensor
-    """float64, of all alignments of the sequence that it becomes."""
+    """float64, summed over the alignments of the new sequence."""
     source: Tensor
     """The slot whose sequence it continues."""
     label: Tensor
-    """What it adds to that sequence, or blank."""
+    """The label that it adds to that sequence, or blank."""
     back: Tensor
-    """The slot from which its likelier way came."""
+    """The slot that its most probable alignment comes from."""
     spoken: Tensor
-    """The label of that way at this frame, or blank."""
+    """The label of that alignment at this frame, or blank."""
     spoken_log_prob: Tensor
 
     def joined(self, other: Candidates) -> Candidates:
-        """These, and then the others."""
+        """These candidates, followed by the others."""
         pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
         return Candidates(**{name: torch.cat(pair, dim=1) for name, pair in pairs.items()})
 

@@ -1,4 +1,4 @@
-"""The best paths through a lattice that differ in what they say."""
+"""The best paths through a lattice with different label sequences."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from icefall_sampled.tokens import BLANK
 
 
 class Arc(NamedTuple):
-    """An arc of a lattice, which takes a frame."""
+    """An arc of a lattice; it consumes one frame."""
 
     source: int
     target: int
     label: int
-    """0 for blank; -1 for what leads to the end."""
+    """0 for blank; -1 for an arc to the final state."""
     log_prob: float
 
 
 class _Label(NamedTuple):
-    """A label of a path, and what was before it."""
+    """A label of a path, linked to the label before it."""
 
     before: _Label | None
     label: int
@@ -30,11 +30,11 @@ class _Label(NamedTuple):
     log_prob: float
 
 
-# A path's nats, a number for its labels (paths with the same labels have the same), and the last
-# of these. Plain tuples, because half an hour of speech makes millions of them.
+# A path: its log-probability, a number that identifies its label sequence, and its last label.
+# Plain tuples, because half an hour of speech makes millions of them.
 _Path = tuple[float, int, _Label | None]
-# The same for a path with its last arc, before it is known whether it is among the best: nats,
-# number, last label before the arc, the arc.
+# A path that may be among the best: its log-probability and number, the last label before its last
+# arc, and that arc.
 _Candidate = tuple[float, int, _Label | None, Arc]
 
 
@@ -43,18 +43,18 @@ def best_paths(
 ) -> list[Hypothesis]:
     """The most probable label sequences of a lattice, each with its most probable path; exact.
 
-    That a state keeps `count` paths is enough: of two that leave it alike, the better one stays
-    the better one.
+    Keeping `count` paths per state is enough: if two paths leave a state by the same arcs, the
+    better one stays better.
 
     Args:
-        arcs: sorted by their source, which has a higher number than any state before it; the
-            last arc leads to the end.
+        arcs: sorted by source; a state has a higher number than any state before it. The last
+            arc leads to the final state.
         count: how many at the most, at least 1.
         names: the class of each label; None where a label is its class.
 
     Returns:
-        Hypotheses with different labels, the best first. Of equally probable ones, that which
-        came by an earlier arc to where they met.
+        Hypotheses with different labels, the best first. Among equally probable ones, the one
+        that came by an earlier arc to the state where they met.
     """
     start, end = arcs[0].source, arcs[-1].target
     reaching: dict[int, list[_Candidate]] = {}
@@ -77,7 +77,7 @@ def best_paths(
 
 
 def _best(candidates: list[_Candidate], count: int, frame: int) -> list[_Path]:
-    """The best `count` with different labels, of equal ones the earlier; `frame` is their last."""
+    """The best `count` with different labels, ties to the earlier; their last frame is `frame`."""
     if count == 1:
         chosen = [max(candidates, key=itemgetter(0))]
     else:

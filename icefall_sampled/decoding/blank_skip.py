@@ -1,7 +1,7 @@
 """CTC blank skip: frames in which CTC is nearly sure of blank are not decoded at all.
 
 The idea of Tian et al. 2021, "FSR: Accelerating the inference process of transducer-based models
-by applying fast-skip regularization". What is left is a shorter utterance, for any search.
+by applying fast-skip regularization". The remaining frames are a shorter utterance, for any search.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from icefall_sampled.modeling.subsampling import padding_mask
 
 @dataclass(frozen=True)
 class KeptFrames:
-    """The frames of a batch that are decoded, moved together."""
+    """The frames of a batch that are decoded, left-aligned."""
 
     encoder_out: Tensor
     """(N, T', D); padding is zero."""
     lengths: Tensor
     """(N,); 0 where every frame was blank."""
     frames: Tensor
-    """(N, T') which frame of the utterance each was."""
+    """(N, T') the number of each frame in its utterance."""
 
     def in_time(self, row: int, hypothesis: Hypothesis) -> Hypothesis:
-        """A hypothesis of utterance `row` over these frames, with the frames' own numbers."""
+        """A hypothesis of utterance `row` over these frames, with its original frame numbers."""
         numbers = self.frames[row].tolist()
         return replace(hypothesis, frames=[numbers[t] for t in hypothesis.frames])
 

@@ -1,4 +1,4 @@
-"""What the decoding program is told, and the names of what it writes."""
+"""The options of the decoding program, and the names of the files that it writes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from icefall_sampled.decoding.search import SearchConfig
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeConfig(SearchConfig):
-    """How to decode; what the model is comes from its checkpoint."""
+    """How to decode; the config of the model comes from its checkpoint."""
 
     exp_dir: Path = Path("exp")
     """Folder of the training run; results go into it."""
@@ -23,18 +23,18 @@ class DecodeConfig(SearchConfig):
     lang_dir: Path | None = None
     """Token table; by default that of training. It must be the same table."""
     chunk_frames: int | None = None
-    """Encoder frames of an attention chunk, 0 for the whole utterance: what a model that was
-    trained for streaming gives chunk by chunk. By default the widest of training."""
+    """Encoder frames of an attention chunk, as in streaming with a model that was trained for it;
+    0 for the whole utterance. By default the widest of training."""
     left_context_frames: int | None = None
-    """Encoder frames before its chunk that a frame attends to, too, -1 for all of them; by default
-    as in training."""
+    """Number of encoder frames before its chunk that a frame also attends to, -1 for all; by
+    default as in training."""
     num_workers: int = 0
     """Processes that load batches."""
     max_rejected_percent: float = 1.0
     """Stop when a larger share of a test set than this cannot be read."""
     report: int = 0
-    """Utterances of each set, those with the most errors, to be shown on a page to be opened in a
-    browser; 0 writes none."""
+    """How many utterances of each set, those with the most errors, to show on an HTML page; 0 for
+    no page."""
 
     def _rules(self) -> list[tuple[str, object, bool, str]]:
         chunk, left = self.chunk_frames, self.left_context_frames
@@ -53,7 +53,7 @@ class DecodeConfig(SearchConfig):
 
 
 def settings_of(config: DecodeConfig) -> str:
-    """The part of file names that tells decoding runs of one model apart."""
+    """The part of file names that distinguishes decoding runs of one model."""
     usual = SearchConfig()
     parts = [config.method, f"avg-{config.avg}" if config.avg else "best"]
     if config.method != "greedy":

@@ -1,7 +1,7 @@
-"""CTC-constrained decoding (paper, Section 3.3): emit only what CTC finds likely.
+"""CTC-constrained decoding (paper, Section 3.3): emit only labels that CTC finds likely.
 
 The mean CTC posterior of an utterance names K classes, blank among them. The output layer is
-cut down to these rows before decoding starts, so the constraint also makes decoding cheaper.
+reduced to these rows before decoding starts, so the constraint also makes decoding cheaper.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from torch.nn.functional import linear
 from icefall_sampled.modeling.joiner import Joiner
 
 # oneDNN multiplies many rows with a large matrix up to three times as fast as the MKL beside torch
-# 1.13 on some processors, and never much slower; it wants a copy of the matrix, and a few rows are
-# better off without.
+# 1.13 on some processors, and never much slower. It needs its own copy of the matrix, and does not
+# pay off for few rows.
 _MANY_NODES = 24
 _LARGE_LAYER = 2**20
 
 
 def in_order(classes: Tensor) -> Tensor:
-    """(N, K) classes of each utterance by rising id: ties are decided as without a constraint."""
+    """Sort (N, K) classes by ascending id, so that ties are decided as without a constraint."""
     return classes.sort(dim=1).values
 
 
@@ -28,7 +28,7 @@ class OutputLayer:
     """The joiner's output layer over all classes, or over each utterance's allowed ones."""
 
     def __init__(self, joiner: Joiner, allowed: Tensor | None = None) -> None:
-        """Cut the output layer down.
+        """Reduce the output layer to the allowed classes.
 
         Args:
             joiner: whose layer it is.
@@ -53,8 +53,8 @@ class OutputLayer:
         Args:
             encoder: (m, J) projected frames.
             predictor: (m, J) projected predictor outputs.
-            rows: (m,) the utterance of each node; nodes of an utterance that stand together are
-                computed together.
+            rows: (m,) the utterance of each node; adjacent nodes of one utterance are computed
+                together.
 
         Returns:
             (m, V), or (m, K) by the columns of `allowed`; column 0 is blank either way.
@@ -86,7 +86,7 @@ class OutputLayer:
         return linear(hidden.to_mkldnn(), *self._packed).to_dense()
 
     def _rows(self, used: Tensor) -> tuple[Tensor, Tensor]:
-        """The layers of some utterances, without a copy where they are the first ones."""
+        """The layers of some utterances, without a copy if they are the first rows."""
         num = len(used)
         if torch.equal(used, torch.arange(num, device=used.device)):
             return self._weight[:num], self._bias[:num]

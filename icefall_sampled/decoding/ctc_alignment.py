@@ -1,4 +1,4 @@
-"""When CTC says each label of a text: its most probable alignment, by Viterbi."""
+"""The frames of each label of a text: the most probable CTC alignment, by Viterbi."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ class Span:
 
     first: int
     last: int
-    """The last one that belongs to it, not the one after."""
+    """The last frame of the label, inclusive."""
 
 
 def align_ctc(log_probs: Tensor, labels: Sequence[int]) -> list[Span]:
     """The frames of each label in the most probable alignment of an utterance.
 
-    Of equally probable ones it is that which stays in a state longest, seen from the end.
+    Among equally probable alignments it is the one that, seen from the end, stays in a state
+    longest.
 
     Args:
         log_probs: (T, V), in nats.
@@ -50,10 +51,10 @@ def align_ctc(log_probs: Tensor, labels: Sequence[int]) -> list[Span]:
 
 def _best_states(log_probs: Tensor, states: list[int]) -> list[int]:
     """The state at each frame, as an index into `states`."""
-    # What CTC holds for impossible is still better than an alignment that is none.
+    # A label of probability 0 is still better than an invalid alignment.
     scores = log_probs[:, states].clamp(min=-1e6)  # (T, S)
     never = -torch.inf
-    # A blank may be left out between two labels that differ; not between equal ones.
+    # The blank between two labels may be skipped, unless the labels are equal.
     may_skip = torch.tensor(
         [i >= 2 and s != BLANK and s != states[i - 2] for i, s in enumerate(states)]
     )

@@ -1,4 +1,4 @@
-"""What the CTC constraint and blank skip ask of the CTC head."""
+"""The CTC posteriors that the CTC constraint and blank skip need."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from icefall_sampled.tokens import BLANK
 def ctc_posteriors(model: Transducer, encoded: Encoded) -> tuple[Tensor, Tensor]:
     """The mean posterior of each utterance, and blank's log-probability at each frame.
 
-    One utterance after the other: for all frames of a batch the posteriors would be the largest
-    tensor of a search by far, and with a large vocabulary greedy search would wait for them.
+    Utterances are processed one at a time. The posteriors of a whole batch would be by far the
+    largest tensor of a search, and with a large vocabulary they would slow greedy search down.
 
     Args:
         model: with a CTC head.

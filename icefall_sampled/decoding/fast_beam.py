@@ -1,7 +1,7 @@
-"""Fast beam search on k2's RnntDecodingStreams: utterances side by side, and a lattice of each.
+"""Fast beam search with k2's RnntDecodingStreams: batched, with a lattice of each utterance.
 
-Every frame takes one label or blank, so there is at most one label a frame, and hypotheses whose
-last labels agree are one: the predictor sees no others. Only one of limited context will do.
+Every frame emits blank or one label. Hypotheses with the same last labels are merged, because the
+predictor sees only these. So the predictor must have a limited context.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from icefall_sampled.modeling.predictor import StatelessPredictor
 from icefall_sampled.tokens import BLANK
 
 _LARGEST_STATE = 2**53  # k2 computes the number of a state in float64
-_LARGEST_GAP = 1e30  # less than infinity, at which k2 would keep what is impossible
+_LARGEST_GAP = 1e30  # finite: with infinity, k2 would keep impossible hypotheses
 
 
 @torch.no_grad()
@@ -46,17 +46,17 @@ def fast_beam(
         encoder_out: (N, T, D) unprojected encoder output.
         encoder_lengths: (N,); 0 is legal.
         allowed: (N, K) classes that may be emitted, blank among them; None for all.
-        beam: contexts of an utterance that are kept at a frame, and label sequences of it at the
-            end; at least 1.
+        beam: contexts kept per utterance at a frame, and label sequences kept per utterance at
+            the end; at least 1.
         max_gap: nats behind the best one at which a context is dropped; k2 calls this its beam.
-        nbest: label sequences of each utterance at the most, at least 1.
-        length_norm: whether the `beam` most probable label sequences are put in order by nats a
-            label; else by nats.
+        nbest: most label sequences per utterance, at least 1.
+        length_norm: whether the `beam` most probable label sequences are ordered by nats per
+            label; otherwise by nats.
 
     Returns:
         For each of N utterances different label sequences, the best first, each with its most
-        probable alignment in the lattice. Of equally probable ones that wins whose last labels
-        have the lower ids; of what is pruned alike, k2 chooses.
+        probable alignment in the lattice. Ties go to the sequence whose last labels have the
+        lower ids; k2 decides ties in pruning.
 
     Raises:
         ImportError: where k2 cannot be imported.
@@ -70,7 +70,7 @@ def fast_beam(
     found = [[Hypothesis()] for _ in range(len(lengths))]
     if len(order) == 0:
         return found
-    # By rising class, as without a constraint: so equal scores are decided alike.
+    # By ascending class, so that ties are decided as without a constraint.
     classes = None if allowed is None else allowed[order].sort(dim=1).values
     frames = model.joiner.encoder_projection(encoder_out[order, : int(lengths[0])])
     lattice = _decode(model, frames, lengths[: len(order)], classes, beam, max_gap)
@@ -84,7 +84,7 @@ def fast_beam(
 
 
 def check_fast_beam(model: Transducer) -> None:
-    """Find out before anything is decoded whether fast beam search is possible.
+    """Check, before anything is decoded, that fast beam search is possible.
 
     Raises:
         ImportError: where k2 cannot be imported.
@@ -146,29 +146,28 @@ def _decode(
 ) -> Iterator[list[Arc]]:
     """The lattice of each utterance, as arcs sorted by their source; longest utterance first.
 
-    The constraint is in the numbering: k2 is told of K labels, the columns of the output layer,
-    and one graph that allows each of them at any time does for all utterances. Graphs with each
-    utterance's own labels would lead to the same paths, but k2 would then want all V scores of
-    every context at every frame.
+    With a constraint, k2's labels are the K columns of the output layer. So one graph, which allows
+    each label at any time, serves all utterances. Graphs with each utterance's own labels would
+    lead to the same paths, but k2 would then need all V scores of every context at every frame.
     """
     k2, context = _k2(), model.config.predictor.context_labels
     output = OutputLayer(model.joiner, classes)
     num_columns = model.vocab_size if classes is None else classes.shape[1]
-    num_labels = max(num_columns, 2)  # with blank alone there is still one label, of no probability
+    num_labels = max(num_columns, 2)  # with blank alone, one label of probability 0 is added
     graph = k2.trivial_graph(num_labels - 1, frames.device)
     sources = [k2.RnntDecodingStream(graph) for _ in range(len(lengths))]
     config = k2.RnntDecodingConfig(
         vocab_size=num_labels,
         decoder_history_len=context,
         beam=min(max_gap, _LARGEST_GAP),
-        # A context has two states: that in which labels go on, and the final one.
+        # A context has two states: one from which labels continue, and the final one.
         max_states=2 * beam,
         max_contexts=beam,
     )
     streams = k2.RnntDecodingStreams(sources, config)
     predictions = _Predictions(model, classes, num_labels)
-    # k2 makes the last frame's arcs lead to the end, whatever their label and score. So each
-    # utterance gets a frame more, and from there on blank is certain.
+    # k2 makes the last frame's arcs lead to the final state, whatever their label and score. So
+    # each utterance gets an extra frame, at which blank has probability 1.
     for t in range(int(lengths[0]) + 1):
         shape, contexts = streams.get_contexts()
         running = int(shape.row_splits(1)[int((lengths > t).sum())])
@@ -195,7 +194,7 @@ def _arcs(lattice: Any) -> Iterator[list[Arc]]:
 
 
 class _Predictions:
-    """The predictor's output for contexts; most of a frame's contexts were the last one's too."""
+    """Predictor outputs for contexts, cached: most contexts recur from frame to frame."""
 
     def __init__(self, model: Transducer, classes: Tensor | None, num_labels: int) -> None:
         assert isinstance(model.predictor, StatelessPredictor)
@@ -210,7 +209,7 @@ class _Predictions:
     def of(self, rows: Tensor, contexts: Tensor) -> Tensor:
         """(n,) utterances, (n, context) columns -> (n, J) projected predictor outputs."""
         codes = (torch.cat([rows[:, None], contexts], dim=1) * self._places).sum(dim=1)
-        # k2 gives contexts in this order; of any other, fewer would be found again.
+        # The search needs sorted codes. k2 returns contexts sorted; otherwise it would find fewer.
         at = torch.searchsorted(self._known, codes).clamp(max=len(self._known) - 1)
         out, new = self._out[at], torch.nonzero(self._known[at] != codes)[:, 0]
         if len(new):

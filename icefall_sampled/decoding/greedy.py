@@ -1,4 +1,4 @@
-"""Greedy decoding, batched over utterances; whole ones, or as they come in."""
+"""Greedy decoding, batched over utterances, which may come whole or in pieces."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.tokens import BLANK
 
-# As long as blanks follow each other, the predictor's output stays, and later frames can be
-# computed with the present one. What comes after a label is in vain: so few of them, and only
-# where there are too few utterances to make a matrix product of some height.
+# After a blank the predictor's output stays the same, so later frames can be computed together with
+# the current one. Frames computed beyond a label are wasted. So only a few frames are computed
+# ahead, and only where there are too few utterances for an efficient matrix product.
 _NODES_AT_ONCE = 64
 _MOST_AHEAD = 4
 
@@ -33,10 +33,10 @@ def greedy(
         encoder_out: (N, T, D) unprojected encoder output.
         encoder_lengths: (N,).
         allowed: (N, K) classes that may be emitted, blank in column 0; None for all.
-        max_symbols: labels at one frame at the most, at least 1; then the next frame is taken.
+        max_symbols: most labels at one frame, at least 1; then the next frame begins.
 
     Returns:
-        N hypotheses. Of equal probabilities the class in the lower column wins.
+        N hypotheses. Ties go to the class in the lower column.
 
     Raises:
         ValueError: where max_symbols is below 1, or `allowed` does not fit.
@@ -47,11 +47,11 @@ def greedy(
 
 
 class GreedySearch:
-    """Greedy decoding of N utterances that can be given piece by piece."""
+    """Greedy decoding of N utterances whose frames may come in pieces."""
 
     @torch.no_grad()
     def __init__(self, model: Transducer, num: int, *, max_symbols: int = 10) -> None:
-        """Begin N utterances; the arguments are those of `greedy`."""
+        """Start N utterances; the arguments are those of `greedy`."""
         if max_symbols < 1:
             raise ValueError(f"max_symbols is {max_symbols}, it must be at least 1")
         self._model, self._max_symbols = model, max_symbols
@@ -67,11 +67,11 @@ class GreedySearch:
     def advance(
         self, encoder_out: Tensor, encoder_lengths: Tensor, *, allowed: Tensor | None = None
     ) -> None:
-        """Decode further frames: (N, T, D) and (N,), of which any may be 0."""
+        """Decode further frames: (N, T, D) and (N,) lengths, which may be 0."""
         check_allowed(allowed, len(self._hypotheses))
         frames = self._model.joiner.encoder_projection(encoder_out)
         output = OutputLayer(self._model.joiner, allowed)
-        # Each utterance goes on by itself: `at` is the frame it is at, `said` its labels there.
+        # Each utterance advances on its own: `at` is its frame, `said` its number of labels there.
         at, said = torch.zeros_like(encoder_lengths), torch.zeros_like(encoder_lengths)
         rows = torch.nonzero(encoder_lengths > 0)[:, 0]
         while len(rows):
@@ -110,7 +110,7 @@ class GreedySearch:
     ) -> tuple[Tensor, Tensor]:
         """Log-probability and column of the best class at the frames (n, W) of n utterances.
 
-        Beyond an utterance it is blank with certainty.
+        Beyond the end of an utterance it is blank, with probability 1.
         """
         nodes = torch.nonzero(inside, as_tuple=True)
         row = rows[nodes[0]]
@@ -133,6 +133,6 @@ class GreedySearch:
 
 
 def check_allowed(allowed: Tensor | None, num: int) -> None:
-    """Raise ValueError where `allowed` has not a row for each of `num` utterances."""
+    """Raise ValueError unless `allowed` has one row for each of `num` utterances."""
     if allowed is not None and len(allowed) != num:
         raise ValueError(f"allowed has {len(allowed)} rows, it must have one for each of {num}")

@@ -1,4 +1,4 @@
-"""What decoding gives for an utterance."""
+"""The result of decoding an utterance."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ class Hypothesis:
     """A label sequence with the frames at which its labels were emitted."""
 
     tokens: list[int] = field(default_factory=list)
-    """Label ids, no blank among them."""
+    """Label ids, without blank."""
     frames: list[int] = field(default_factory=list)
-    """Encoder frame, counted from 0, of each label: that of the most probable alignment found."""
+    """Encoder frame of each label, counted from 0, in the most probable alignment found."""
     token_log_probs: list[float] = field(default_factory=list)
     """Log-probability in nats of each label at its node, over the classes that decoding allowed."""
     log_prob: float = 0.0
-    """Log-probability in nats, blanks included: of one alignment from greedy and fast_beam
-    search, of the sum of the alignments found from the other searches."""
+    """Log-probability in nats, blanks included: of one alignment in greedy and fast_beam search;
+    summed over the alignments found in the other searches."""
 
     @property
     def confidence(self) -> float:

@@ -1,7 +1,7 @@
-"""Hypotheses as JSON lines: NeMo's manifest with what was recognised, and how sure that is.
+"""Hypotheses as JSON lines: NeMo's manifest with the recognised text and its confidence.
 
 A line is an utterance. `audio_filepath`, `offset`, `duration`, `text` (the reference) and
-`pred_text` are NeMo's; they are what lhotse makes a recording, a cut and a supervision of.
+`pred_text` are NeMo's; lhotse makes a recording, a cut and a supervision from them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from icefall_sampled.tokens import TokenTable
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """An utterance as it was decoded."""
+    """A decoded utterance."""
 
     id: str
     text: str
@@ -31,7 +31,7 @@ class Decoded:
     """At least one, the best first."""
 
     def result(self, tokens: TokenTable) -> Result:
-        """What is scored of it, in words."""
+        """Its reference and best hypothesis in words, for scoring."""
         return Result(
             id=self.id,
             reference=self.text.split(),
@@ -44,7 +44,7 @@ class Place:
     """Where the audio of an utterance is."""
 
     audio: str | None
-    """A file; None for mixed cuts, of changed speed, and such of which features alone are known."""
+    """A file; None for mixed or speed-perturbed cuts, and for cuts with features only."""
     offset_seconds: float
     """From the beginning of the file."""
     duration_seconds: float
@@ -79,8 +79,8 @@ def write_jsonl(
         path: the file.
         decoded: the utterances.
         places: their audio by id.
-        tokens: what the labels stand for.
-        frame_seconds: from one encoder frame to the next.
+        tokens: the token table of the labels.
+        frame_seconds: time from one encoder frame to the next.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for utterance in sorted(decoded, key=lambda u: u.id):

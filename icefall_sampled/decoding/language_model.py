@@ -1,7 +1,7 @@
-"""What shallow fusion needs of a language model: the same stepping as a prediction network.
+"""The language model interface of shallow fusion: it steps like a prediction network.
 
-This is the interface alone. `modified_beam` and `time_sync_beam` take a model that has it; there is
-none in this package, and no program has an option for one.
+`modified_beam` and `time_sync_beam` accept any model with this interface. This package contains no
+such model, and no program has an option for one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LanguageModel(Protocol):
         """(m,) labels, blank (0) for the start of the sentence, and (m, …) their states.
 
         Returns:
-            (m, V) log-probabilities in nats of the next label (column 0, blank, is not looked
-            at) and the (m, …) states after `labels`.
+            (m, V) log-probabilities in nats of the next label (column 0, blank, is
+            ignored) and the (m, …) states after `labels`.
         """
         ...

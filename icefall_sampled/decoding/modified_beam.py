@@ -1,8 +1,8 @@
-"""Modified beam search: at most one label a frame, batched over utterances and hypotheses.
+"""Modified beam search: at most one label per frame, batched over utterances and hypotheses.
 
 The search of Kang et al. 2022, "Fast and parallel decoding for transducer" (k2's and icefall's
-modified_beam_search): all hypotheses move on by one frame together. A model that was trained to say
-several labels at a frame, as with long frames it learns to, wants `time_sync_beam` instead.
+modified_beam_search): all hypotheses move on by one frame together. A model that emits
+several labels at a frame, as models with long frames learn to, needs `time_sync_beam` instead.
 """
 
 from __future__ import annotations
@@ -44,17 +44,17 @@ def modified_beam(
         encoder_out: (N, T, D) unprojected encoder output.
         encoder_lengths: (N,).
         allowed: (N, K) classes that may be emitted, blank in column 0; None for all.
-        beam: B, at least 1; 1 is greedy search with one label a frame.
-        max_gap: nats; what is further than this behind the best of its utterance is dropped.
-        length_norm: whether the final order is by nats a label.
-        nbest: hypotheses of each utterance at the most; None for all that there are.
+        beam: B, at least 1; 1 is greedy search with one label per frame.
+        max_gap: nats; hypotheses further than this behind the best one are dropped.
+        length_norm: whether the final order is by nats per label.
+        nbest: most hypotheses per utterance; None for all.
         lm: for shallow fusion.
-        lm_weight: what its log-probabilities are multiplied by before they are added.
+        lm_weight: factor of its log-probabilities.
 
     Returns:
-        For each utterance its hypotheses, the best first, at most B and at least one. Of equal
-        ones that comes first which ended in blank, then whose history was better, then whose
-        label is in the lower column.
+        For each utterance 1 to B hypotheses, the best first. Ties are ordered by these rules: a
+        hypothesis that ended in blank first, then the better history, then the label in the
+        lower column.
 
     Raises:
         ValueError: where an argument is out of its range, or `allowed` does not fit.
@@ -68,10 +68,10 @@ def modified_beam(
 
 
 class ModifiedBeamSearch(BatchedBeamSearch):
-    """Modified beam search of N utterances that can be given piece by piece."""
+    """Modified beam search of N utterances whose frames may come in pieces."""
 
     def _advance_frame(self, frames: Tensor, rows: Tensor, output: OutputLayer) -> Step:
-        """One (n, J) frame of the utterances `rows`: their next hypotheses, and from which."""
+        """Advance the utterances `rows` by one (n, J) frame; returns its step for the trace."""
         old = self._rows(rows)
         nodes, log_probs = self._nodes(frames, old, output)
         stayed = _stay(old, log_probs, nodes, output)
@@ -87,10 +87,10 @@ class ModifiedBeamSearch(BatchedBeamSearch):
 def _stay(
     old: Beams, log_probs: Tensor, nodes: tuple[Tensor, ...], output: OutputLayer
 ) -> Candidates:
-    """Each hypothesis with blank, or else with the label that makes another one into it.
+    """Each hypothesis after blank, merged with its parent hypothesis after the label between them.
 
-    What is taken from a label in this way is no candidate of its own any more: its entry in
-    `log_probs` becomes -inf.
+    A label that is merged in this way is no separate candidate any more: its entry in `log_probs`
+    becomes -inf.
     """
     total = old.log_prob.clone()
     total[nodes] += log_probs[:, BLANK].double()

@@ -1,7 +1,7 @@
 """The decoding program that recipes call: average, decode test sets, score, write files.
 
-Started by torchrun, each process decodes its share of every set, and the first one gathers the
-results and writes the files, which are those of a single process.
+Under torchrun, each rank decodes its share of every set. Rank 0 gathers the results and writes the
+same files as a single process.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class SetScore:
     words: ErrorCounts
     characters: ErrorCounts
     utterances: ErrorCounts
-    """Those that are wrong anywhere."""
+    """Utterances with at least one error."""
     real_time_factor: float
-    """Seconds of computing (encoder and search) to a second of speech."""
+    """Seconds of computing (encoder and search) per second of speech."""
 
 
 def decode(
@@ -65,19 +65,19 @@ def decode(
     """Decode test sets and write recogs-, errs- and wer-summary files for words and characters.
 
     hyps-*.jsonl holds n-best lists, times and confidence (see `decoding.jsonl`), and scores-*.json
-    the scores, from which tables of results are written; those of sets that were decoded earlier
-    stay there. With `report`, report-*/index.html shows the utterances with the most errors.
+    the scores, from which tables of results are written; scores of sets decoded earlier stay in
+    the file. With `report`, report-*/index.html shows the utterances with the most errors.
 
     Args:
-        config: how.
+        config: how to decode.
         sets: manifest, or folder of Shar, of each test set that the recipe has.
-        make_model: as `train` was given it.
+        make_model: the one that `train` was given.
 
     Returns:
-        The scores; of several processes the first has them, and the others none.
+        The scores on rank 0, an empty dict on the other ranks.
 
     Raises:
-        ImportError: where the method needs k2, which is not there.
+        ImportError: where the method needs k2, which cannot be imported.
         ValueError: for a set, checkpoint, vocabulary or predictor that does not fit, before any
             decoding.
     """
@@ -105,9 +105,9 @@ def decode(
 
 
 def _add_scores(path: Path, scores: dict[str, SetScore]) -> None:
-    """Put the scores of some sets into the file, in place of older ones of the same sets.
+    """Write the scores of some sets into the file, replacing older ones of the same sets.
 
-    Beside each stands where it was measured.
+    Each score is stored with the machine on which it was measured.
     """
     rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     rows |= {name: {**asdict(score), "machine": machine()} for name, score in scores.items()}
@@ -118,7 +118,7 @@ def _add_scores(path: Path, scores: dict[str, SetScore]) -> None:
 def load_model(
     config: DecodeConfig, *, make_model: Callable[[Config, int], Transducer] = Transducer
 ) -> tuple[Transducer, TokenTable]:
-    """As `model_files.load_averaged`, which see; it attends to what the config says."""
+    """`model_files.load_averaged`, with the attention context of the config."""
     model, tokens = load_averaged(
         config.exp_dir, avg=config.avg, lang_dir=config.lang_dir, make_model=make_model
     )
@@ -138,7 +138,7 @@ def _decode_set(
     *,
     manifest: Path,
 ) -> SetScore | None:
-    """Decode this process's share; the first process scores all of it and writes the files."""
+    """Decode this rank's share; rank 0 scores all shares and writes the files."""
     rejects = Rejects(len(cuts), limit_percent=config.max_rejected_percent)
     subsampling = model.config.encoder.subsampling
     usable, places = _long_enough(cuts, rejects, subsampling, quiet=not here.is_main)
@@ -179,7 +179,7 @@ def _decode_set(
 def _decode_share(
     config: DecodeConfig, batches: Iterable[Batch], model: Transducer, bar: tqdm[NoReturn]
 ) -> tuple[list[Decoded], float, float]:
-    """Decode batches; the seconds that it took, without reading, and those of speech."""
+    """Decode batches; also returns the seconds of computing, without loading, and of speech."""
     decoded, busy, speech = list[Decoded](), 0.0, 0.0
     for batch in batches:
         bar.update(len(batch.ids) + len(batch.rejected))
@@ -195,7 +195,7 @@ def _decode_share(
 
 
 def _read(batches: Iterable[Batch], rejects: Rejects) -> Iterator[Batch]:
-    """The batches; what in them could not be read is rejected."""
+    """The batches; utterances that could not be read are rejected."""
     for batch in batches:
         for utterance_id, reason in batch.rejected:
             rejects.add(utterance_id, reason)
@@ -206,7 +206,7 @@ def _read(batches: Iterable[Batch], rejects: Rejects) -> Iterator[Batch]:
 def _long_enough(
     cuts: CutSet, rejects: Rejects, subsampling: int, *, quiet: bool
 ) -> tuple[CutSet, dict[str, Place]]:
-    """The cuts that give an encoder frame, and where their audio is; the others are rejected."""
+    """The cuts with at least one encoder frame, and where their audio is; rejects the others."""
     needed = min_input_frames(subsampling)
     places: dict[str, Place] = {}
 
@@ -239,7 +239,7 @@ def _write(
     *,
     frame_seconds: float,
 ) -> tuple[ErrorCounts, ErrorCounts, ErrorCounts]:
-    """Write the files of one set; give the errors in words, characters and utterances."""
+    """Write the files of one set; returns the errors in words, characters and utterances."""
     settings, folder = settings_of(config), results_folder(config)
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(

@@ -1,4 +1,4 @@
-"""Orders in which ties are defined."""
+"""Orders with defined ties."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 
 def top_in_order(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k highest values of each row and their columns, of equal ones the lower column first.
+    """The k highest values of each row and their columns; ties go to the lower column.
 
     Args:
         values: (n, K) without NaN.
@@ -18,7 +18,7 @@ def top_in_order(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
     if k == 0 or len(values) == 0:
         return values[:, :k], values[:, :k].long()
     top = values.topk(k, dim=1)
-    # Which of several values that are equal to the k-th it takes is left open by torch.
+    # Torch does not define which of several values equal to the k-th it takes.
     if bool(((values >= top.values[:, -1:]).sum(dim=1) > k).any()):
         every = values.sort(dim=1, descending=True, stable=True)
         return every.values[:, :k], every.indices[:, :k]
@@ -28,8 +28,8 @@ def top_in_order(values: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 
 def length_normalised(log_prob: float, num_labels: int) -> float:
-    """Nats a label, where the end of the utterance counts as one (Graves 2012, last line).
+    """Nats per label, where the end of the utterance counts as one (Graves 2012, last line).
 
-    Graves divides by the number of labels, and leaves open what that is without any.
+    Graves divides by the number of labels, which is undefined without labels.
     """
     return log_prob / (num_labels + 1)

@@ -1,6 +1,6 @@
-"""One way into every search: what the encoder gave in, n-best lists out.
+"""The common entry to all searches: encoder output in, n-best lists out.
 
-The CTC constraint and blank skip are prepared here, alike for each method.
+The CTC constraint and blank skip are prepared here, in the same way for each method.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from icefall_sampled.sampling import top_k
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
-    """Which hypotheses are looked for, and among what."""
+    """The search method and its limits."""
 
     method: Literal["greedy", "beam", "time_sync_beam", "modified_beam", "fast_beam"] = "greedy"
     """Greedy; Graves' beam search (the paper's); time_sync_beam, which finds the same in a fraction
-    of the time; modified beam search, one label a frame; or k2's fast beam search, likewise, for
-    stateless predictors."""
+    of the time; modified beam search, at most one label per frame; or k2's fast beam search, also
+    at most one label per frame, for stateless predictors."""
     beam: int = 10
-    """Hypotheses that a beam search keeps; of fast_beam, the last labels in which they differ."""
+    """Hypotheses that a beam search keeps; in fast_beam, contexts (the last labels)."""
     max_gap: float = 6.0
-    """Nats behind the best hypothesis at which the searches but Graves' drop one; inf for never."""
+    """Beam searches but Graves' drop hypotheses this many nats behind the best; inf for never."""
     length_norm: bool = True
-    """Whether hypotheses are put in order by nats a label."""
+    """Whether hypotheses are ordered by nats per label."""
     ctc_top_k: int = 0
     """Allow only the K classes of highest mean CTC posterior, blank included; 0 for all."""
     blank_skip: float = 1.0
     """Frames whose CTC blank posterior is above this are not decoded; 1 decodes all."""
     max_symbols: int = 10
-    """Labels at one frame at the most; modified and fast beam search take one."""
+    """Most labels at one frame; always 1 in modified and fast beam search."""
     nbest: int = 1
     """Hypotheses of each utterance that are kept, the best first."""
 
@@ -70,14 +70,14 @@ def search(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[li
 
     Args:
         model: in eval mode.
-        encoded: what `model.encode` gave.
-        config: how; it is validated by its maker.
+        encoded: the result of `model.encode`.
+        config: how to search; the caller has validated it.
 
     Returns:
         For each of N utterances at least one hypothesis and at most `nbest`, the best first.
 
     Raises:
-        ValueError: where the constraint or blank skip needs a CTC head that the model has not.
+        ValueError: where the constraint or blank skip needs a CTC head and the model has none.
     """
     allowed, kept = None, _every_frame(encoded)
     if config.ctc_top_k or config.blank_skip < 1:

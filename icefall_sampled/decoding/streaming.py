@@ -1,12 +1,12 @@
-"""Recognition while somebody speaks: pieces of features in, hypotheses so far out.
+"""Streaming recognition: pieces of features in, hypotheses so far out.
 
-Each chunk is searched as soon as the encoder gives it, by a search that goes on where it stood.
-So what is found does not depend on the sizes of the pieces, and without the CTC constraint it is
-what `search` finds in whole utterances that were encoded with the same `Context`.
+Each chunk is searched as soon as it is encoded, by a search that keeps its state. So the result
+does not depend on the sizes of the pieces. Without the CTC constraint, it equals the result of
+`search` on whole utterances that were encoded with the same `Context`.
 
-The CTC constraint takes the K classes of highest mean CTC posterior in what was heard so far, the
-chunk itself included; it is chosen anew for each chunk. A label of the beginning of an utterance
-may so be out of reach that all of it would have allowed, and the other way round.
+The CTC constraint is chosen anew for each chunk: the K classes of highest mean CTC posterior over
+all frames so far, the chunk included. So it may exclude a label early in an utterance that the
+posterior of the whole utterance would allow, and vice versa.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from icefall_sampled.tokens import BLANK
 
 
 class Search(Protocol):
-    """A search that can be given its frames piece by piece."""
+    """A search whose frames may come in pieces."""
 
     def advance(
         self, encoder_out: Tensor, encoder_lengths: Tensor, *, allowed: Tensor | None = None
@@ -47,7 +47,7 @@ def begin_search(model: Transducer, num: int, config: SearchConfig) -> Search:
     """The search of N streams that the config names.
 
     Raises:
-        ValueError: where it cannot be run piece by piece.
+        ValueError: where its frames cannot come in pieces.
     """
     if config.method == "greedy":
         return GreedySearch(model, num, max_symbols=config.max_symbols)
@@ -67,13 +67,13 @@ def begin_search(model: Transducer, num: int, config: SearchConfig) -> Search:
 class StreamingRecogniser:
     """Recognises N streams at once, each with its own beginning and end.
 
-    `hear` is called as often as there is something new, `results` whenever somebody asks.
+    Call `hear` for each new piece, and `results` at any time.
     """
 
     def __init__(
         self, model: Transducer, context: Context, config: SearchConfig, *, num: int = 1
     ) -> None:
-        """Begin N streams.
+        """Start N streams.
 
         Args:
             model: causal, in eval mode.
@@ -96,12 +96,12 @@ class StreamingRecogniser:
 
     @property
     def done(self) -> list[int]:
-        """Encoder frames of each stream that were searched."""
+        """Number of encoder frames of each stream that were searched."""
         return self._done.tolist()
 
     @torch.no_grad()
     def hear(self, features: Tensor, lengths: Tensor, *, final: bool | Tensor = False) -> None:
-        """Go on with what follows of each stream; see `StreamingEncoder.advance`."""
+        """Recognise the next piece of each stream; see `StreamingEncoder.advance`."""
         encoded, self._state = self._encoder.advance(features, lengths, self._state, final=final)
         size = self._encoder.context.chunk_frames
         for start in range(0, encoded.out.shape[1], size):
@@ -124,13 +124,13 @@ class StreamingRecogniser:
         return found
 
     def _decode(self, encoded: Encoded) -> None:
-        """Search one chunk of each stream, of which any may be empty."""
+        """Search one chunk of each stream, any of which may be empty."""
         config, out, lengths, allowed = self._config, encoded.out, encoded.lengths, None
         if config.ctc_top_k or config.blank_skip < 1:
             log_probs = self._model.ctc_log_probs(encoded)
             if config.ctc_top_k:
                 beyond = padding_mask(lengths, out.shape[1])[..., None]
-                # The sum has the order of the mean.
+                # The sum ranks classes as the mean does.
                 self._posterior += log_probs.exp().masked_fill(beyond, 0.0).sum(dim=1)
                 allowed = in_order(top_k(self._posterior, config.ctc_top_k))
             if config.blank_skip < 1:
@@ -142,7 +142,7 @@ class StreamingRecogniser:
         self._done += encoded.lengths
 
     def _remember(self, frames: Tensor, lengths: Tensor) -> None:
-        """Which frames of their streams the search is given."""
+        """Store the numbers, in their streams, of the frames that the search gets."""
         rows = zip((frames + self._done[:, None]).tolist(), lengths.tolist(), strict=True)
         for kept, (numbers, length) in zip(self._kept, rows, strict=True):
             kept += numbers[:length]

@@ -1,8 +1,8 @@
-"""Time-synchronous beam search (Saon et al. 2020): several labels a frame, batched.
+"""Time-synchronous beam search (Saon et al. 2020): several labels per frame, batched.
 
-Its hypotheses are Graves', those of an utterance and those of a batch side by side: at each frame
-all of them say blank, which ends the frame for them, or a label, after which they go on at the same
-frame. The probability of a sequence is the sum over all alignments that were not pruned.
+It searches Graves' hypotheses, but all hypotheses of a batch together. At each frame, each of them
+emits blank, which ends the frame for it, or a label, after which it stays at the same frame. The
+probability of a sequence is the sum over all alignments that were not pruned.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def time_sync_beam(
     lm: LanguageModel | None = None,
     lm_weight: float = 0.0,
 ) -> list[list[Hypothesis]]:
-    """Keep the `beam` most probable label sequences that have ended a frame, at every frame.
+    """Keep, at every frame, the `beam` most probable label sequences that have ended it.
 
     Args:
         model: in eval mode.
@@ -49,17 +49,17 @@ def time_sync_beam(
         encoder_lengths: (N,).
         allowed: (N, K) classes that may be emitted, blank in column 0; None for all.
         beam: B, at least 1.
-        max_symbols: labels at one frame at the most, at least 1; blank has to follow.
-        max_gap: nats; what is further than this behind the best of its utterance is dropped.
-        length_norm: whether the final order is by nats a label.
-        nbest: hypotheses of each utterance at the most; None for all that there are.
+        max_symbols: most labels at one frame, at least 1; blank must follow them.
+        max_gap: nats; hypotheses further than this behind the best one are dropped.
+        length_norm: whether the final order is by nats per label.
+        nbest: most hypotheses per utterance; None for all.
         lm: for shallow fusion.
-        lm_weight: what its log-probabilities are multiplied by before they are added.
+        lm_weight: factor of its log-probabilities.
 
     Returns:
-        For each utterance its hypotheses, the best first, at most B and at least one. Of equal
-        ones that comes first which has fewer labels of the last frame, then whose history was
-        better, then whose label is in the lower column.
+        For each utterance 1 to B hypotheses, the best first. Ties are ordered by these rules: the
+        hypothesis with fewer labels of the last frame first, then the better history, then the
+        label in the lower column.
 
     Raises:
         ValueError: where an argument is out of its range, or `allowed` does not fit.
@@ -73,19 +73,19 @@ def time_sync_beam(
 
 
 class TimeSyncBeamSearch(BatchedBeamSearch):
-    """Time-synchronous beam search of N utterances that can be given piece by piece."""
+    """Time-synchronous beam search of N utterances whose frames may come in pieces."""
 
     def __init__(
         self, model: Transducer, num: int, *, max_symbols: int = 10, **options: Any
     ) -> None:
-        """Begin N utterances; the arguments are those of `time_sync_beam`."""
+        """Start N utterances; the arguments are those of `time_sync_beam`."""
         if max_symbols < 1:
             raise ValueError(f"max_symbols is {max_symbols}, it must be at least 1")
         super().__init__(model, num, **options)
         self._max_symbols = max_symbols
 
     def _advance_frame(self, frames: Tensor, rows: Tensor, output: OutputLayer) -> Step:
-        """One (n, J) frame of the utterances `rows`: their next hypotheses, and from which."""
+        """Advance the utterances `rows` by one (n, J) frame; returns its step for the trace."""
         active, way = self._rows(rows), _Ways.none(len(rows), self._beam, rows.device)
         rounds, ways = [active], [way]
         ended = _Ended.nothing(active)
@@ -96,8 +96,8 @@ class TimeSyncBeamSearch(BatchedBeamSearch):
                 break
             grown = self._grow(active, log_probs, nodes, output)
             rank, chosen = top_in_order(grown.rank, self._beam)
-            # A label makes no sequence more probable: what is behind all B that have ended cannot
-            # come among them. (Nor can it be merged with one of them then; that is given up.)
+            # A label never makes a sequence more probable, so a hypothesis behind all B ended
+            # ones cannot become one of the best B. (It could be merged with one; that is given up.)
             best_rank = torch.maximum(rank[:, :1], ended.rank[:, :1])
             hopeful = (rank > ended.rank[:, -1:]) & (rank >= best_rank - self._max_gap)
             if not bool(hopeful.any()):
@@ -118,16 +118,16 @@ class TimeSyncBeamSearch(BatchedBeamSearch):
 
 @dataclass
 class _Ended:
-    """The best hypotheses that have said blank at this frame, in order; every tensor is (n, B)."""
+    """The best hypotheses that have emitted blank at this frame, best first; tensors are (n, B)."""
 
     rank: Tensor
     log_prob: Tensor
     key: Tensor
-    """Stands for the label sequence, as in `Beams`."""
+    """Hash of the label sequence, as in `Beams`."""
     state_of: Tensor
-    """Which of all hypotheses of all rounds, B of each, has its state."""
+    """The hypothesis with its state, numbered over all rounds, B in each."""
     way: Tensor
-    """Which of them is its likeliest way through the frame."""
+    """The hypothesis, numbered likewise, of its most probable alignment through the frame."""
 
     @staticmethod
     def nothing(active: Beams) -> _Ended:
@@ -139,7 +139,7 @@ class _Ended:
     def with_blanks(
         self, active: Beams, log_probs: Tensor, nodes: tuple[Tensor, ...], count: int
     ) -> _Ended:
-        """These and what the active hypotheses of round `count` become by blank; the best B."""
+        """The best B of these and the active hypotheses of round `count` after blank."""
         total = torch.full_like(self.log_prob, -math.inf)
         total[nodes] = active.log_prob[nodes] + log_probs[:, BLANK].double()
         number = torch.arange(total.shape[1], device=total.device) + count * total.shape[1]
@@ -169,10 +169,10 @@ class _Ended:
 
 @dataclass
 class _Ways:
-    """What n times B hypotheses have said at this frame so far."""
+    """The labels that (n, B) hypotheses have emitted at this frame so far."""
 
     source: Tensor
-    """(n, B) the slot that each had before the frame."""
+    """(n, B) the slot of each before the frame."""
     label: Tensor
     """(n, B, L)."""
     log_prob: Tensor
@@ -186,7 +186,7 @@ class _Ways:
         return _Ways(slots, nothing, nothing.double())
 
     def continued(self, source: Tensor, label: Tensor, log_prob: Tensor) -> _Ways:
-        """Each of (n, B) ways is that of slot `source` with one more label."""
+        """The ways of the slots `source` (n, B), each extended by one label."""
         row = torch.arange(len(source), device=source.device)[:, None]
         return _Ways(
             self.source[row, source],
@@ -209,7 +209,7 @@ class _Ways:
         )
 
     def step(self, rows: Tensor, chosen: Tensor) -> Step:
-        """The frame as the trace wants it, for the ways (n, B) `chosen`."""
+        """The trace's step for this frame, from the ways (n, B) `chosen`."""
         return Step(
             self.source[rows, chosen], self.label[rows, chosen], self.log_prob[rows, chosen]
         )

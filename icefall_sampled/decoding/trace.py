@@ -1,4 +1,4 @@
-"""Which way the hypotheses of a batched search came: label by label, back through the frames."""
+"""Backtracking of batched searches: the labels and frames of each hypothesis."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Step:
-    """What the B hypotheses of n utterances did at a frame."""
+    """How the B hypotheses of n utterances came about at one frame."""
 
     source: Tensor
-    """(n, B) the slot that each had before."""
+    """(n, B) the slot of the hypothesis that each continues."""
     label: Tensor
-    """(n, B, L) what it said, blank where that is nothing; L may differ from frame to frame."""
+    """(n, B, L) the labels emitted, padded with blank; L may differ from frame to frame."""
     log_prob: Tensor
     """(n, B, L) of these labels, in nats."""
 
@@ -39,8 +39,8 @@ class Trace:
         """Add the steps of further frames.
 
         Args:
-            steps: of one frame after the other, each of as many utterances or fewer.
-            order: the number of each utterance; those that a step has are the first ones.
+            steps: of successive frames, each of as many utterances as the one before, or fewer.
+            order: the number of the utterance in each row; a step has the first rows.
         """
         if not steps:
             return
@@ -50,7 +50,7 @@ class Trace:
             *([_widened(getattr(step, x), most) for step in steps] for x in ("label", "log_prob")),
         ]
         sizes = [len(step.label) for step in steps]
-        flat = [torch.cat(column).cpu().numpy() for column in columns]  # the one transfer
+        flat = [torch.cat(column).cpu().numpy() for column in columns]  # the only transfer
         starts = np.cumsum([0, *sizes])
         for place, row in enumerate(order[: sizes[0]].tolist()):
             taken = [
@@ -61,7 +61,7 @@ class Trace:
             self._pieces[row].append(tuple(array[taken] for array in flat))
 
     def hypothesis(self, row: int, slot: int, log_prob: float) -> Hypothesis:
-        """What an utterance now has in a slot; `log_prob` is its total."""
+        """The current hypothesis in a slot of an utterance; `log_prob` is its total."""
         if not self._pieces[row]:
             return Hypothesis(log_prob=log_prob)
         sources, labels, values = zip(*self._pieces[row], strict=True)
@@ -83,12 +83,12 @@ class Trace:
 
 
 def _widened(values: Tensor, most: int) -> Tensor:
-    """(n, B, L) -> (n, B, most), with zeros, which are blank."""
+    """(n, B, L) -> (n, B, most), padded with zeros, which are blank."""
     return pad(values, (0, most - values.shape[2]))
 
 
 def _joined(pieces: Sequence[Array]) -> Array:
-    """Arrays (T, B, L) of different L, one after the other."""
+    """Concatenate (T, B, L) arrays of different L."""
     most = max(piece.shape[2] for piece in pieces)
     wide = [np.pad(piece, ((0, 0), (0, 0), (0, most - piece.shape[2]))) for piece in pieces]
     return np.concatenate(wide)

@@ -1,7 +1,7 @@
-"""A page for each test set, in which one hears, sees and reads the worst utterances.
+"""A page for each test set, with audio, spectrogram and text of the worst utterances.
 
-`entries` gathers what is shown of the chosen utterances, `write_report` makes the page of them,
-which needs nothing but its own folder: no network and no server; `report_worst` is both together.
+`entries` collects the data of the chosen utterances. `write_report` writes the page, which needs
+only its own folder: no network and no server. `report_worst` does both.
 """
 
 from icefall_sampled.decoding.report.entries import Entry, Mark, entries

@@ -1,4 +1,4 @@
-"""What a report shows of an utterance: errors, audio, features, and when each label was said."""
+"""What a report shows of an utterance: errors, audio, features, and the time of each label."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """All that is shown of an utterance."""
+    """Everything that is shown of an utterance."""
 
     result: Result
     """In the units in which errors are counted: words or characters."""
@@ -73,7 +73,7 @@ def errors_of(result: Result) -> int:
 
 
 def in_units(result: Result, tokens: TokenTable) -> Result:
-    """The result in the units in which errors are counted: characters where tokens are such."""
+    """The result in the units in which errors are counted: characters for `CharTokens`."""
     return result.in_characters() if isinstance(tokens, CharTokens) else result
 
 
@@ -87,15 +87,15 @@ def entries(
     manifest: Path | None = None,
     max_duration_seconds: float = 200.0,
 ) -> Iterator[Entry]:
-    """Go through some utterances once more, for what need not be kept of all that are decoded.
+    """Encode some utterances again, for data that decoding does not keep of all utterances.
 
     Args:
         decoded: the utterances.
         cuts: the test set, with these among others.
         model: in eval mode.
         tokens: its vocabulary.
-        manifest: the file that the cuts were read from: where features were stored of mixed or
-            sharded cuts, their audio is found through the manifest that prepare.sh made before.
+        manifest: the file that the cuts were read from. Mixed or sharded cuts with stored features
+            have no audio; it is found through the manifest that prepare.sh made before.
         max_duration_seconds: speech in one batch.
 
     Yields:
@@ -171,11 +171,11 @@ def _aligned(
 def find_audio(wanted: Collection[str], cuts: CutSet, manifest: Path | None) -> dict[str, Cut]:
     """The cuts that have a recording: the set's own, or else those it was prepared from.
 
-    prepare.sh stores features of `data/manifests/X_cuts_raw_SET.jsonl.gz` for
-    `data/fbank/X_cuts_SET.jsonl.gz`, and of a mixed cut, or in Shar, the features are all that
-    the latter knows.
+    prepare.sh makes `data/fbank/X_cuts_SET.jsonl.gz` from
+    `data/manifests/X_cuts_raw_SET.jsonl.gz` by computing features. For mixed cuts, and in Shar, the
+    former has features but no audio.
     """
-    # To look into Shar's tars takes as long as to read all features, which lie there alone.
+    # Shar's tars have features only, and looking into them takes as long as reading them all.
     own = [] if shar_of(cuts) is not None else cuts
     found = {cut.id: cut for cut in own if cut.has_recording}
     raw = None if manifest is None else _raw_manifest(manifest)
@@ -197,7 +197,7 @@ def _load(cut: Cut | None) -> tuple[NDArray[np.float32] | None, int, str]:
         return None, 0, "the manifest names no recording of this utterance"
     try:
         samples = np.atleast_2d(cut.load_audio()).T
-    except Exception as error:  # whatever a missing or broken file makes a codec raise
+    except Exception as error:  # codecs raise many types for a missing or broken file
         what = str(error).partition("\n")[0]  # lhotse appends the whole cut below
         return None, 0, f"unreadable: {type(error).__name__}: {what}"
     return np.asarray(samples, dtype=np.float32), int(cut.sampling_rate), ""

@@ -1,6 +1,6 @@
 "use strict";
 
-// The table: a click on a column's head sorts by it, another one the other way round.
+// The table: a click on a column head sorts by it; another click reverses the order.
 const table = document.getElementById("utterances");
 
 function sortBy(head) {
@@ -21,7 +21,7 @@ for (const head of table.tHead.rows[0].cells) {
   head.querySelector("button").addEventListener("click", () => sortBy(head));
 }
 
-// Labels that would lie on each other get rows of their own.
+// Labels that would overlap get separate rows.
 function layOut(lane) {
   const tokens = [...lane.querySelectorAll(".token")];
   const ends = [];
@@ -46,7 +46,7 @@ function rescale() {
 
 scale.addEventListener("input", rescale);
 
-// The cursor follows the audio, and a click on the time line takes the audio there.
+// The cursor follows the audio; a click on the time line seeks the audio to that time.
 for (const track of document.querySelectorAll(".track")) {
   const audio = track.closest("section").querySelector("audio");
   const cursor = track.querySelector(".cursor");

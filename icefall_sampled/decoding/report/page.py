@@ -1,6 +1,6 @@
 """The page itself: HTML, with audio and spectrograms as files beside it.
 
-Whatever comes from a corpus is escaped; what moves is in page.js, and looks are in page.css.
+All text from a corpus is escaped. The behaviour is in page.js, the style in page.css.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ logger = logging.getLogger(__name__)
 
 COLUMNS = ("utterance", "errors", "error rate", "confidence", "seconds")
 SHADES = 40  # more would double the files, and look the same
-LANE_ROWS = 3  # rows of labels in a lane where no script puts them where there is room
+LANE_ROWS = 3  # rows of labels in a lane where no script arranges them
 
 
 def write_report(
     folder: Path, entries: Iterable[Entry], *, title: str, summary: str = "", unit: str = "word"
 ) -> Path:
-    """Write `index.html`, and `media/` with audio and spectrograms, in place of earlier ones.
+    """Write `index.html`, and `media/` with audio and spectrograms, replacing earlier ones.
 
     Args:
         folder: of this report alone.
-        entries: of the utterances; they are shown with the most errors first.
+        entries: one per utterance; the page shows those with the most errors first.
         title: of the page.
-        summary: what the errors on all of the test set are, for instance.
+        summary: text below the title, such as the errors on the whole test set.
         unit: in which errors are counted: word or character.
 
     Returns:
@@ -67,7 +67,7 @@ def write_report(
 
 
 def _write_media(media: Path, number: int, entry: Entry) -> None:
-    from matplotlib.image import imsave  # costs a second
+    from matplotlib.image import imsave  # the import takes a second
 
     imsave(media / f"{number}.png", _brightness(entry.features).T, cmap="magma", origin="lower")
     if entry.audio is not None:
@@ -76,7 +76,7 @@ def _write_media(media: Path, number: int, entry: Entry) -> None:
 
 
 def _brightness(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Features from 0 to 1, without the extremes of a few points, which would hide the rest."""
+    """Features scaled to [0, 1]; a few outliers are clipped, which would hide the rest."""
     low, high = np.percentile(features, (2.0, 99.5))
     bright = np.clip((features - low) / max(float(high - low), 1e-6), 0.0, 1.0)
     return (np.round(bright * SHADES) / SHADES).astype(np.float32)

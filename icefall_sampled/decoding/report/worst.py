@@ -16,7 +16,7 @@ from icefall_sampled.tokens import CharTokens, TokenTable
 
 
 def worst(decoded: Sequence[Decoded], count: int, tokens: TokenTable) -> list[Decoded]:
-    """The utterances with the most errors, the worst first; equals by id.
+    """The utterances with the most errors, the worst first; ties by id.
 
     Errors are those in words, or in characters where the token table holds characters.
     """
@@ -39,11 +39,11 @@ def report_worst(
     manifest: Path | None = None,
     max_duration_seconds: float = 200.0,
 ) -> Path:
-    """Write the report of a test set that was decoded.
+    """Write the report of a decoded test set.
 
     Args:
         folder: of this report alone.
-        count: how many utterances to show, the worst.
+        count: how many of the worst utterances to show.
         decoded: all of the set.
         cuts: the set.
         model: in eval mode.
