@@ -1,14 +1,14 @@
-"""Stage 1: manifests of AISHELL-1, by lhotse's own recipe, of all that can be used.
+"""Stage 1: manifests of the usable utterances of AISHELL-1, by lhotse's own recipe.
 
     aishell_manifests.py CORPUS MANIFEST_DIR
 
 writes aishell_recordings_{train,dev,test}.jsonl.gz, aishell_supervisions_{…}.jsonl.gz and
-aishell_rejects_{…}.jsonl. Texts have no spaces: lhotse takes those between words (词) out.
+aishell_rejects_{…}.jsonl. Texts have no spaces: lhotse removes those between words (词).
 
-Lhotse's `prepare_aishell` stops at audio that cannot be read, only warns of audio without a
-transcript (the corpus has 0.2 % of that), and says nothing of a transcript without audio. Here all
-three are left out by id and counted; more than `--max-rejected-percent` of a set stop the run. For
-that, lhotse is given a folder of links to what remains. Manifests hold the corpus' absolute paths.
+lhotse's `prepare_aishell` stops at audio that cannot be read, only warns of audio without a
+transcript (0.2 % of the corpus), and ignores a transcript without audio. Here all three are left
+out by id and counted; more than `--max-rejected-percent` of a set stop the run. lhotse then reads a
+folder of links to the usable files. Manifests have absolute paths into the corpus.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_transcript(path: Path) -> dict[str, str]:
-    """The words of each utterance, by its id; "" where the line has none."""
+    """The words of each utterance, by its id; "" if the line has none."""
     rows = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
     return {row[0]: row[1].strip() if len(row) == 2 else "" for row in rows if row}
 
@@ -45,7 +45,7 @@ def find_audio(corpus: Path) -> dict[str, dict[str, Path]]:
     """The WAV files of each set, by utterance.
 
     Raises:
-        ValueError: where a set has none, or there is no transcript.
+        ValueError: if a set has none, or there is no transcript.
     """
     audio = {}
     for part in PARTS:
@@ -58,12 +58,12 @@ def find_audio(corpus: Path) -> dict[str, dict[str, Path]]:
 
 
 def parts_of_speakers(audio: dict[str, dict[str, Path]]) -> dict[str, str]:
-    """The set of each speaker: each has a folder in one of them."""
+    """The set of each speaker: a speaker has a folder in exactly one set."""
     return {path.parent.name: part for part, files in audio.items() for path in files.values()}
 
 
 def why_unreadable(path: Path) -> str | None:
-    """What is wrong with a file's header, None if nothing is."""
+    """The fault of a file's header; None if it has none."""
     try:
         frames = soundfile.info(str(path)).frames
     except (soundfile.LibsndfileError, OSError) as error:
@@ -74,11 +74,11 @@ def why_unreadable(path: Path) -> str | None:
 def choose(
     audio: dict[str, dict[str, Path]], texts: dict[str, str], *, limit_percent: float
 ) -> tuple[dict[str, Path], dict[str, Rejects]]:
-    """The audio of utterances that can be used, and those of each set that cannot."""
+    """The audio of the usable utterances, and the rejected utterances of each set."""
     speakers = parts_of_speakers(audio)
     silent: dict[str, list[str]] = {part: [] for part in PARTS}
     for utterance_id in sorted(texts.keys() - {name for files in audio.values() for name in files}):
-        # BAC009S0002W0122 is of speaker S0002; of one who has no folder, training is without more.
+        # BAC009S0002W0122 is by speaker S0002; a speaker without a folder counts as training.
         silent[speakers.get(utterance_id[6:11], PARTS[0])].append(utterance_id)
     usable, rejects = {}, {}
     for part, files in audio.items():
@@ -95,7 +95,7 @@ def choose(
 
 
 def prepare(corpus: Path, usable: dict[str, Path], texts: dict[str, str]) -> dict[str, Any]:
-    """What lhotse makes of a folder that holds these utterances alone."""
+    """Manifests by lhotse of a folder with only these utterances."""
     with tempfile.TemporaryDirectory() as folder:
         view = Path(folder)
         for path in usable.values():
@@ -113,7 +113,7 @@ def prepare(corpus: Path, usable: dict[str, Path], texts: dict[str, str]) -> dic
 
 
 def without_links(recording: Recording) -> Recording:
-    """The recording in the file that its source is a link to."""
+    """The recording with its source's link replaced by the file."""
     sources = [fastcopy(source, source=os.readlink(source.source)) for source in recording.sources]
     return fastcopy(recording, sources=sources)
 
@@ -122,9 +122,9 @@ def main(corpus: Path, manifest_dir: Path, /, *, max_rejected_percent: float = 1
     """Write the manifests of the three sets.
 
     Args:
-        corpus: folder that has `data_aishell` in it.
+        corpus: folder with `data_aishell` in it.
         manifest_dir: folder to write to.
-        max_rejected_percent: stop where more than this share of a set cannot be used.
+        max_rejected_percent: stop if more than this share of a set cannot be used.
     """
     corpus = corpus.resolve()
     audio = find_audio(corpus)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Decode dev and test of AISHELL-1 as the paper does: greedily, among the 100 likeliest classes.
+"""Decode dev and test of AISHELL-1 as in the paper: greedy search over the 100 likeliest classes.
 
     decode.py --exp-dir exp/example_ctc_500
     decode.py --exp-dir exp/example_ctc_500 --ctc-top-k 0 --sets test    # without the constraint
     decode.py --exp-dir exp/example_ctc_500 --method time_sync_beam --beam 10
 
-The paper's figures are character error rates. The model is read from the checkpoints alone.
+The paper's figures are character error rates. The checkpoints alone determine the model.
 """
 
 from __future__ import annotations

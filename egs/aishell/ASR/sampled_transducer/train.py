@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
 """Train a Conformer transducer on AISHELL-1: 150 hours of read Mandarin, in characters.
 
-What is special here: a vocabulary of over 4,000 characters, of which an utterance has 14. The
+What is special here: a vocabulary of over 4,000 characters; an utterance has about 14. The
 variants are the rows of the paper's Table 2, and run_table.sh trains and scores them all.
 
     train.py example_ctc_500 --exp-dir exp/example_ctc_500
 
 samples from joint CTC, 12 % of the classes (paper: 4.4 / 4.9 % on dev / test);
-`example_ctc_500_interctc` is the best row (4.2 / 4.6 %), `full` the baseline (4.4 / 4.8 %), and
-`pruned`, no row of the paper's, the baseline with k2's pruned loss.
+`example_ctc_500_interctc` is the best row (4.2 / 4.6 %), and `full` is the baseline (4.4 / 4.8 %).
+`pruned` is not in the paper: the baseline with k2's pruned loss.
 
 Classes: the paper has 4,231 with blank. Here they are blank, `<unk>` and the characters of the
-training transcripts: expect 4,232 if these are 4,230. The one more is `<unk>`, which no utterance
-that is trained on has as a label. prepare.sh says how many there are when it makes the table, and
-`wc -l data/lang_char/tokens.txt` does. Where it is another number, the transcripts differ: those
-of dev and test have characters that training does not hold, which a table of the whole corpus
-would count, and lhotse writes letters in capitals.
+training transcripts: expect 4,232 if these are 4,230. The additional class is `<unk>`, which is no
+label of any training utterance. prepare.sh prints the number when it makes the table, and so does
+`wc -l data/lang_char/tokens.txt`. If the number differs, the transcripts differ: dev and test have
+characters that training does not have, which a table of the whole corpus would include, and lhotse
+writes letters in capitals.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RECIPE = Path(__file__).resolve().parent.parent
 
 
 def base() -> Config:
-    """ESPnet's recipe: 100 epochs, which are 450 hours each with the perturbed copies."""
+    """ESPnet's recipe: 100 epochs of 450 hours each, speed-perturbed copies included."""
     epoch_steps = 2_800  # of four batches of 144 seconds
     return replace(
         espnet_transducer(RECIPE, corpus="aishell"),

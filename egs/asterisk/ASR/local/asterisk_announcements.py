@@ -1,19 +1,19 @@
 """Stage 2: compose announcements from prompts, as cuts of lhotse.
 
-Six in ten announcements are plain sequences of one to five prompts, drawn from a deck that is
-shuffled again only when it has run out, so that each recording is heard about equally often; the
-others are sentences of the grammar. How prompts are joined stands in local/composing.py of the
-repository. One announcement is one utterance with one supervision.
+Six in ten announcements are plain sequences of one to five prompts. These are drawn from a deck
+that is reshuffled only when it is empty, so that each recording occurs about equally often. The
+others are sentences of the grammar. local/composing.py of the repository joins the prompts. One
+announcement is one utterance with one supervision.
 
-Written to DATA_DIR/manifests/asterisk_cuts_raw_SET.jsonl.gz, cuts that load audio:
+It writes cuts that load audio to DATA_DIR/manifests/asterisk_cuts_raw_SET.jsonl.gz:
 
-    train           announcements (`--hours` in all), and each prompt that is not held out alone
+    train           announcements (`--hours` in all), and each prompt that is not held out, alone
     dev             announcements of sentences that are in no other set, `--eval-minutes` a language
-    test-announce   the same again
-    test-unseen     the held-out prompts, each alone: training heard nothing of them
+    test-announce   like dev, with other sentences
+    test-unseen     the held-out prompts, each alone: they do not occur in training
 
-The recordings in dev and test-announce are those that training hears; only what is said with them
-is new. The same seed, languages and hours give the same sets, whatever the machine.
+The recordings in dev and test-announce also occur in training; only their combinations are new. The
+same seed, languages and hours give the same sets on every machine.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Prompts:
 
     language: str
     heard: dict[str, MonoCut]
-    """Those training may hear, by prompt id."""
+    """The prompts that may occur in training, by prompt id."""
     held_out: dict[str, MonoCut]
 
     @property
     def texts(self) -> set[str]:
-        """What is said in single prompts; an announcement must say something else."""
+        """The texts of the single prompts; an announcement must have another text."""
         return {text_of(c) for c in (*self.heard.values(), *self.held_out.values())}
 
 
@@ -55,7 +55,7 @@ def load_prompts(language: str, data_dir: Path) -> Prompts:
     """Read the manifests of stage 1.
 
     Raises:
-        ValueError: where they are not there.
+        ValueError: if they do not exist.
     """
     paths = [
         data_dir / "manifests" / f"asterisk_{kind}_{language}.jsonl.gz"
@@ -88,13 +88,13 @@ class Announcer(Composer):
         )
 
     def draw(self, deck: Deck, rng: random.Random) -> list[str]:
-        """A sequence of any prompts, or a sentence of the grammar."""
+        """Draw a sequence of any prompts, or a sentence of the grammar."""
         if rng.random() < PLAIN_SHARE:
             return self.draw_any(deck, rng, max_parts=MAX_PROMPTS)
         return self._grammar.draw(rng)
 
     def is_new(self, names: list[str]) -> bool:
-        """Whether it is said nowhere else, and does not say the same sentence twice."""
+        """Whether the text is new, and does not repeat one sentence."""
         texts = [text_of(self.parts[name]) for name in names]
         sentences = [text for text in texts if len(text.split()) >= _SENTENCE_WORDS]
         return len(set(sentences)) == len(sentences) and super().is_new(names)
@@ -128,10 +128,10 @@ def main(
 
     Args:
         langs: any of en es fr it ru, separated by spaces, or all.
-        data_dir: where stage 1 wrote its manifests.
-        hours: announcements to train on, shared equally by the languages.
+        data_dir: folder with the manifests of stage 1.
+        hours: announcements to train on, divided equally among the languages.
         eval_minutes: announcements in dev and in test-announce, for each language.
-        seed: another seed, other announcements.
+        seed: of the random choices.
     """
     for name, value in (("--hours", hours), ("--eval-minutes", eval_minutes)):
         if not 0 < value < float("inf"):

@@ -1,10 +1,10 @@
-"""Stage 5: check that the sets keep their promises.
+"""Stage 5: check the properties of the sets.
 
 - no sentence is in two of train, dev, test-announce and test-unseen;
-- training, dev and test-announce use no recording that is held out, and test-unseen only such;
-- dev and test-announce use only recordings that training hears.
+- train, dev and test-announce use no held-out recordings, and test-unseen uses only held-out ones;
+- dev and test-announce use only recordings that occur in training.
 
-It reads the raw manifests, because these still say which recordings an announcement is made of.
+It reads the raw manifests, because these still list the recordings of an announcement.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ logger = logging.getLogger(__name__)
 
 
 def sentences_of(cuts: list[Cut]) -> set[tuple[str, str]]:
-    """What is said, with its language."""
+    """The texts, with their language."""
     return {(s.language, s.text) for cut in cuts for s in cut.supervisions}
 
 
 def check_sets(sets: dict[str, list[Cut]]) -> None:
-    """Check the promises.
+    """Check the properties.
 
     Raises:
-        ValueError: that says which is broken, with an example.
+        ValueError: if one does not hold; the message gives an example.
     """
     sentences = {name: sentences_of(cuts) for name, cuts in sets.items()}
     for one, other in itertools.combinations(SETS, 2):
@@ -51,10 +51,10 @@ def check_sets(sets: dict[str, list[Cut]]) -> None:
 
 
 def main(*, data_dir: Path = Path("data")) -> None:
-    """Check that the sets keep their promises.
+    """Check the properties of the sets.
 
     Args:
-        data_dir: where stage 2 wrote its manifests.
+        data_dir: folder with the manifests of stage 2.
     """
     sets = {}
     for name in SETS:

@@ -2,12 +2,13 @@
 
 For each language LL the result is
 
-    DOWNLOAD_DIR/LL/core-sounds-LL.txt      what is said, a line a prompt
-    DOWNLOAD_DIR/LL/sounds/ID.g722          how it is said, raw G.722
+    DOWNLOAD_DIR/LL/core-sounds-LL.txt      the texts, one prompt a line
+    DOWNLOAD_DIR/LL/sounds/ID.g722          the audio, raw G.722
 
 The Asterisk project's own archives are tried first, then Debian's packages of the same release
 (`apt-get download` and `dpkg-deb -x` need no root). checksums/LL.sha256 has a line for every file,
-so it does not matter where one came from. Files that are there and right are never fetched again.
+so the source of a file does not matter. Existing files with the right checksum are not fetched
+again.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ _CHECKSUMS = Path(__file__).with_name("checksums")
 _NAMED_FILES = 3
 
 Source = Callable[[str, Path], Path]
-"""Fetches a language into a scratch folder, and says where it unpacked what."""
+"""Fetches a language into a scratch folder, and returns the folder with the unpacked files."""
 
 logger = logging.getLogger(__name__)
 
 
 class DownloadError(ValueError):
-    """What could not be fetched, and what to do about it."""
+    """Something could not be fetched; the message says what, and what to do about it."""
 
 
 def read_checksums(path: Path) -> dict[str, str]:
@@ -49,7 +50,7 @@ def read_checksums(path: Path) -> dict[str, str]:
 
 
 def local_path(folder: Path, name: str) -> Path:
-    """Where a file of the checksum list is kept."""
+    """The local path of a file of the checksum list."""
     return folder / "sounds" / name if name.endswith(".g722") else folder / name
 
 
@@ -66,7 +67,7 @@ def verify(folder: Path, checksums: dict[str, str]) -> tuple[list[str], list[str
 
 
 def fetch_archive(language: str, scratch: Path) -> Path:
-    """The project's own archive, unpacked; raises DownloadError where it cannot be reached."""
+    """The project's own archive, unpacked; raises DownloadError if it cannot be reached."""
     archive = scratch / f"asterisk-core-sounds-{language}-g722-{VERSION}.tar.gz"
     quiet = ["--silent", "--fail", "--location", "--connect-timeout", "5", "--max-time", "600"]
     command = ["curl", *quiet, "--output", str(archive), f"{RELEASES}/{archive.name}"]
@@ -75,7 +76,7 @@ def fetch_archive(language: str, scratch: Path) -> Path:
     unpacked = scratch / "archive"
     try:
         with tarfile.open(archive) as tar:
-            # The first releases of Python 3.10 know no filter; checksums guard them as well.
+            # The first releases of Python 3.10 have no filter; the checksums protect these too.
             safe = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
             tar.extractall(unpacked, **safe)
     except tarfile.TarError as error:
@@ -84,7 +85,7 @@ def fetch_archive(language: str, scratch: Path) -> Path:
 
 
 def fetch_packages(language: str, scratch: Path) -> Path:
-    """Debian's packages, unpacked; raises DownloadError where apt does not know them."""
+    """Debian's packages, unpacked; raises DownloadError if apt does not know them."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise DownloadError("there is no apt-get and dpkg-deb here")
     packages = [f"asterisk-core-sounds-{language}{suffix}" for suffix in ("", "-g722")]
@@ -111,7 +112,7 @@ SOURCES: dict[str, Source] = {
 
 
 def find_files(unpacked: Path, language: str) -> tuple[Path, bytes]:
-    """The folder of the sounds and the content of the texts, wherever a source puts them."""
+    """The folder of the sounds and the content of the texts, for the layout of any source."""
     roots = [p.parent for p in unpacked.rglob("vm-goodbye.g722")]
     texts = sorted(unpacked.rglob(f"core-sounds-{language}.txt*"))
     if not roots or not texts:
@@ -121,7 +122,7 @@ def find_files(unpacked: Path, language: str) -> tuple[Path, bytes]:
 
 
 def install(unpacked: Path, folder: Path, language: str, names: list[str]) -> None:
-    """Copy the wanted files into place, each one whole or not at all."""
+    """Copy the wanted files into place, each one atomically."""
     sounds, texts = find_files(unpacked, language)
     for name in names:
         source = sounds / name
@@ -138,12 +139,12 @@ def install(unpacked: Path, folder: Path, language: str, names: list[str]) -> No
 def fetch(
     language: str, folder: Path, checksums: dict[str, str], *, sources: dict[str, Source]
 ) -> None:
-    """Fetch what is missing or corrupted, until all is right or each source was asked twice.
+    """Fetch missing and corrupted files, until all are right or each source was tried twice.
 
-    A source that fails is taken out of `sources`: it would fail the next language too, and slowly.
+    A source that fails is removed from `sources`: it would fail slowly for the next language too.
 
     Raises:
-        DownloadError: that says what is wrong and how every source failed.
+        DownloadError: if files are still wrong; the message says how each source failed.
     """
     failures = []
     for name, source in list(sources.items()) * 2:
@@ -169,7 +170,7 @@ def fetch(
 
 
 def remove_corrupted(folder: Path, checksums: dict[str, str]) -> list[str]:
-    """The names of the files to fetch: those that are missing, and the corrupted, now deleted."""
+    """Delete the corrupted files; return the names of these and of the missing ones."""
     missing, corrupted = verify(folder, checksums)
     for name in corrupted:
         logger.warning("%s is corrupted and was deleted", local_path(folder, name))
@@ -182,7 +183,7 @@ def main(*, langs: str = "en", download_dir: Path = Path("download")) -> None:
 
     Args:
         langs: any of en es fr it ru, separated by spaces, or all.
-        download_dir: where the files are kept.
+        download_dir: folder for the files.
     """
     sources = dict(SOURCES)
     for language in split_languages(langs):

@@ -1,15 +1,15 @@
-"""What a phone system can say: announcements as sequences of prompt ids.
+"""The announcements of a phone system, as sequences of prompt ids.
 
-The sentences are data, grammar.json: for each rule the ways to say it, each a sequence of prompt
-ids and of `<rule>`s. A language's rules replace the common ones of the same name. Four rules are
-code, because they are arithmetic:
+The sentences are data, in grammar.json: each rule has alternatives, and an alternative is a
+sequence of prompt ids and `<rule>`s. A language's rules replace the common ones of the same name.
+Four rules are code, because they are arithmetic:
 
-    <number:1-99>   a number out of a range, as the language puts it together from recordings
+    <number:1-99>   a number from a range, composed of recordings as in the language
     <digits:3-5>    three to five digits, one by one
     <letters:3-7>   letters of the alphabet           <phonetic:3-5>   alpha, bravo, …
 
-A rule may only use prompts that are `heard`. What needs another is not said at all: were "twenty"
-held out, no number from 20 to 29 would be composed.
+A rule may only use prompts in `heard`, those that may occur in training. Alternatives that need
+another prompt are never used: if "twenty" is held out, no number from 20 to 29 is composed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SPELLED = {"digits": string.digits, "letters": string.ascii_lowercase}
 
 
 def load_rules(language: str) -> dict[str, list[str]]:
-    """The rules of a language: the common ones, with its own in their place."""
+    """The rules of a language: the common ones, replaced by its own of the same name."""
     path = Path(__file__).with_name("grammar.json")
     rules = json.loads(path.read_text(encoding="utf-8"))
     return {**rules["common"], **rules[language]}
@@ -35,9 +35,9 @@ class Grammar:
     """Draws announcements.
 
     Args:
-        language: whose rules.
-        published: every prompt id of the language. A number that was recorded as a whole is
-            always said by that recording, also where training must not hear it.
+        language: the language of the rules.
+        published: every prompt id of the language. A number that was recorded as a whole always
+            uses that recording, even if it is held out and so excludes the number.
         heard: the prompt ids that may be used.
     """
 
@@ -48,13 +48,13 @@ class Grammar:
         self._rules = self._possible(load_rules(language))
 
     def draw(self, rng: random.Random) -> list[str]:
-        """The prompt ids of one announcement; none where no rule can be said."""
+        """The prompt ids of one announcement; empty if no rule is possible."""
         if TOPICS not in self._rules:
             return []
         return self._expand(f"<{TOPICS}>", rng)
 
     def rule_names(self) -> set[str]:
-        """The rules of which something can be said."""
+        """The rules with at least one possible alternative."""
         return set(self._rules)
 
     def _expand(self, symbol: str, rng: random.Random) -> list[str]:
@@ -70,7 +70,7 @@ class Grammar:
         return [prompt for part in option.split() for prompt in self._expand(part, rng)]
 
     def _possible(self, rules: dict[str, list[str]]) -> dict[str, list[str]]:
-        """Drop what cannot be said, again and again until nothing more has to go."""
+        """Drop impossible alternatives, repeatedly until nothing changes."""
         while True:
             kept = {
                 name: [option for option in options if self._sayable(option, rules)]
@@ -99,7 +99,7 @@ class Grammar:
 
     @cache  # noqa: B019  one grammar a language, and it lives as long as the run
     def _numbers(self, low: int, high: int) -> tuple[tuple[str, ...], ...]:
-        """Every number of a range that can be said, as prompt ids."""
+        """Every possible number of a range, as prompt ids."""
         spoken = (number_prompts(n, self.language, self._published) for n in range(low, high + 1))
         return tuple(tuple(ids) for ids in spoken if ids and self._heard.issuperset(ids))
 
@@ -113,7 +113,7 @@ class Grammar:
 
 
 def number_prompts(number: int, language: str, published: set[str]) -> list[str]:
-    """The prompts that say a number from 0 to 9999; empty where the language lacks some."""
+    """The prompts of a number from 0 to 9999; empty if the language lacks some of them."""
     if f"digits/{number}" in published and number != 100:
         return [f"digits/{number}"]
     if number < 100:

@@ -1,19 +1,19 @@
-"""Stage 1: lhotse manifests, one recording and one supervision a prompt, and the split.
+"""Stage 1: lhotse manifests with one recording and one supervision a prompt, and the split.
 
-The raw G.722 is decoded once into 16 kHz WAV files, so that whatever reads lhotse's manifests can
+The raw G.722 is decoded once into 16 kHz WAV files, so that every reader of lhotse's manifests can
 read these. For each language LL the result is
 
     DATA_DIR/audio/LL/ID.wav
     DATA_DIR/manifests/asterisk_recordings_LL.jsonl.gz
     DATA_DIR/manifests/asterisk_supervisions_LL.jsonl.gz
-    DATA_DIR/manifests/asterisk_rejects_LL.jsonl         what could not be read
+    DATA_DIR/manifests/asterisk_rejects_LL.jsonl         prompts that could not be read
 
-A supervision's custom fields say which prompt it is (`prompt`) and whether training may hear it
-(`held_out`): a hash of the text decides, so that recordings of the same words fall on the same
-side, and that no seed and no later prompt moves one.
+A supervision's custom fields have the prompt's id (`prompt`) and whether it is held out from
+training (`held_out`). A hash of the text decides, so recordings of the same words are on the same
+side of the split, and neither another seed nor new prompts move one.
 
-Left out without being counted as rejects: prompts without words (tones, silence), prompts that
-were never published as audio, and those longer than `--max-seconds`.
+Prompts are left out without counting as rejects if they have no words (tones, silence), were never
+published as audio, or are longer than `--max-seconds`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """A prompt that has both words and audio."""
+    """A prompt with both words and audio."""
 
     prompt_id: str
     text: str
@@ -52,7 +52,7 @@ class Prompt:
 
 
 def is_held_out(text: str, language: str, *, percent: int = HELD_OUT_PERCENT) -> bool:
-    """Whether training must never hear a text; `percent` of all texts, for good."""
+    """Whether a text is held out from training; always the same `percent` of all texts."""
     digest = hashlib.sha256(f"{language}:{text}".encode()).digest()
     return int.from_bytes(digest[:8], "big") % 100 < percent
 
@@ -65,7 +65,7 @@ def utterance_id(language: str, prompt_id: str) -> str:
 def spoken_prompts(folder: Path, language: str, published: list[str]) -> list[Prompt]:
     """The prompts of a language that have words and were published as audio, by id.
 
-    Ids are matched without regard to case: the lists say letters/O where the file is letters/o.
+    Ids are matched without regard to case: the lists have letters/O for the file letters/o.
     """
     names = {name.removesuffix(".g722").lower(): name for name in published}
     texts = prompt_texts(folder / f"core-sounds-{language}.txt", language)
@@ -91,7 +91,7 @@ def decode_g722(path: Path) -> np.ndarray:
     """The samples of a raw G.722 file, (num_samples,) int16 at 16 kHz.
 
     Raises:
-        ValueError: where there is nothing in it that can be decoded.
+        ValueError: if nothing in it can be decoded.
     """
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLING_RATE)
     blocks: list[np.ndarray] = []
@@ -109,7 +109,7 @@ def decode_g722(path: Path) -> np.ndarray:
 
 
 def write_wav(path: Path, samples: np.ndarray) -> None:
-    """Write a 16-bit WAV file, whole or not at all."""
+    """Write a 16-bit WAV file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
     soundfile.write(temporary, samples, SAMPLING_RATE, format="WAV", subtype="PCM_16")
@@ -119,7 +119,7 @@ def write_wav(path: Path, samples: np.ndarray) -> None:
 def to_manifests(
     prompt: Prompt, language: str, audio_dir: Path
 ) -> tuple[Recording, SupervisionSegment]:
-    """Decode a prompt and describe it; raises ValueError where its audio is unreadable."""
+    """Decode a prompt and describe it; raises ValueError if its audio is unreadable."""
     samples = decode_g722(prompt.audio)
     wav = audio_dir / f"{prompt.prompt_id}.wav"
     write_wav(wav, samples)
@@ -158,14 +158,14 @@ def prepare_language(
 
     Args:
         language: one of the five.
-        folder: what stage 0 fetched of it.
-        data_dir: where audio and manifests go.
+        folder: its files from stage 0.
+        data_dir: folder for audio and manifests.
         published: the names of its audio files.
         max_seconds: longer prompts are left out.
-        max_rejected_percent: how many may be unreadable.
+        max_rejected_percent: share of the prompts that may be unreadable.
 
     Raises:
-        TooManyRejects: where more than the limit could not be read.
+        TooManyRejects: if more than the limit could not be read.
     """
     prompts = spoken_prompts(folder, language, published)
     rejects = Rejects(len(prompts), max_rejected_percent)
@@ -212,10 +212,10 @@ def main(
 
     Args:
         langs: any of en es fr it ru, separated by spaces, or all.
-        download_dir: what stage 0 fetched.
-        data_dir: where audio and manifests go.
+        download_dir: folder of the files from stage 0.
+        data_dir: folder for audio and manifests.
         max_seconds: prompts longer than this are left out of every set.
-        max_rejected_percent: stop where more than this share of a language cannot be read.
+        max_rejected_percent: stop if more than this share of a language cannot be read.
     """
     for language in split_languages(langs):
         folder = download_dir / language

@@ -1,20 +1,21 @@
-"""What is said in each prompt: from core-sounds-LL.txt to words.
+"""The words of each prompt, from core-sounds-LL.txt.
 
-The file has a line `id: text` for each prompt and `;` before comments. The texts were written for
-people, so before they are transcripts:
+The file has a line `id: text` for each prompt, and comments after `;`. The texts were written for
+people, so they are normalised to transcripts:
 
-- bracketed parts go: `[sound effects]`, `at [@]`, `(simple tone sound plays)`;
-- numbers are spoken out: up to three digits as a number, more digit by digit, as telephones do;
-- acronyms are spelled letter by letter (`PBX` -> `p b x`), except those that are said as words;
+- bracketed parts are removed: `[sound effects]`, `at [@]`, `(simple tone sound plays)`;
+- numbers are written as words: up to three digits as a number, longer ones digit by digit, as on
+  telephones;
+- acronyms are spelled letter by letter (`PBX` -> `p b x`), except those pronounced as words;
 - case and punctuation are folded. A hyphen separates words; an apostrophe stays inside a word
-  where the language has it (English, French, Italian);
-- Spanish loses its accents and Russian its ё, because these two files write them in some
-  prompts and leave them out in others, and nobody could hear which.
+  if the language has it (English, French, Italian);
+- accents are removed in Spanish, and ё becomes е in Russian, because these two files use them
+  inconsistently and the difference is not audible.
 
-What is wrong in the files themselves (misspelt words, letters lost to an encoding, ids that
-differ from the audio's) is put right by text_fixes.json: `texts` replaces or adds a prompt's
-text, `words` a word of the result, `said_as_words` are acronyms not spelled, `signs` is how a
-lone sign is read, `drop` leaves out prompts of which the text is no transcript.
+text_fixes.json corrects faults of the files (misspelt words, letters lost to an encoding, ids that
+differ from the audio's): `texts` replaces or adds a prompt's text, `words` replaces a word of the
+result, `said_as_words` lists acronyms that are not spelled, `signs` gives the reading of a single
+sign, and `drop` lists prompts whose text is not a transcript.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def split_languages(langs: str) -> list[str]:
     """The languages of an option like "en fr" or "all", each once, in the corpus's order.
 
     Raises:
-        ValueError: that names what is not one of them.
+        ValueError: if one of them is unknown; the message names it.
     """
     wanted = langs.replace(",", " ").split()
     unknown = [language for language in wanted if language not in (*LANGUAGES, "all")]
@@ -53,7 +54,7 @@ def split_languages(langs: str) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Fixes:
-    """What text_fixes.json says about one language."""
+    """The entries of text_fixes.json for one language."""
 
     texts: dict[str, str]
     words: dict[str, str]
@@ -67,7 +68,7 @@ def load_fixes(language: str) -> Fixes:
     """The corrections for a language.
 
     Raises:
-        ValueError: where the corpus has no such language.
+        ValueError: if the corpus has no such language.
     """
     if language not in LANGUAGES:
         raise ValueError(f"language is {language!r}, it must be one of {', '.join(LANGUAGES)}")
@@ -76,7 +77,7 @@ def load_fixes(language: str) -> Fixes:
 
 
 def parse_texts(content: str) -> dict[str, str]:
-    """The raw text of each prompt id. Where an id comes twice, the first line counts."""
+    """The raw text of each prompt id. If an id occurs twice, the first line counts."""
     texts: dict[str, str] = {}
     for line in content.lstrip("\ufeff").splitlines():
         if not line.strip() or line.startswith(";") or ":" not in line:
@@ -87,7 +88,7 @@ def parse_texts(content: str) -> dict[str, str]:
 
 
 def _without_other_ids(text: str, ids: dict[str, str]) -> str:
-    """Some lines run into others (`… dièse.vm-review: Pour …`): end before a second `id:`."""
+    """Cut a text before a second `id:`: some lines are joined (`… dièse.vm-review: Pour …`)."""
     for match in re.finditer(r"([a-z]+(?:-[A-Za-z0-9]+)+):", text):
         if match.group(1) in ids:
             before = text[: match.start()].strip()
@@ -96,7 +97,7 @@ def _without_other_ids(text: str, ids: dict[str, str]) -> str:
 
 
 def prompt_texts(path: Path, language: str) -> dict[str, str]:
-    """The transcript of each prompt id; the empty string where no words are said."""
+    """The transcript of each prompt id; the empty string if it has no words."""
     fixes = load_fixes(language)
     raw = {**parse_texts(path.read_text(encoding="utf-8")), **fixes.texts}
     return {
@@ -106,7 +107,7 @@ def prompt_texts(path: Path, language: str) -> dict[str, str]:
 
 
 def normalize(text: str, language: str) -> str:
-    """The words of a text, in small letters and with single spaces between them."""
+    """The words of a text, in lower case and with single spaces between them."""
     fixes = load_fixes(language)
     text = unicodedata.normalize("NFC", text).translate(_APOSTROPHES)
     text = _BRACKETED.sub(" ", text)
@@ -118,7 +119,7 @@ def normalize(text: str, language: str) -> str:
 
 
 def _read_signs(text: str, fixes: Fixes) -> str:
-    """`press #` is heard as a word, and so are the dots of an internet address."""
+    """Replace signs by words: `press #`, and the dots of an internet address."""
     text = re.sub(r"\bwww\.[\w.]+\b", lambda m: _read_address(m.group(0), fixes), text)
     return re.sub(r"(?<!\S)[*#](?=[\s,.]|$)", lambda m: fixes.signs[m.group(0)], text)
 
@@ -128,7 +129,7 @@ def _read_address(address: str, fixes: Fixes) -> str:
 
 
 def _spell_acronyms(text: str, fixes: Fixes) -> str:
-    """`PBX` -> `P B X`, `A.M.` -> `A M`; Cyrillic ones are written as they are said."""
+    """`PBX` -> `P B X`, `A.M.` -> `A M`; Cyrillic acronyms are written as pronounced."""
     text = re.sub(r"\b(?:[A-Za-z]\.){2,}", lambda m: m.group(0).replace(".", " "), text)
 
     def spell(match: re.Match[str]) -> str:
@@ -150,7 +151,7 @@ def _read_numbers(text: str, language: str) -> str:
 
 
 def _fold(text: str, language: str) -> str:
-    """Letters and spaces, and apostrophes inside words where the language has them."""
+    """Letters and spaces, and apostrophes inside words if the language has them."""
     if language == "es":
         text = unicodedata.normalize("NFD", text)
         text = "".join(c for c in text if not unicodedata.combining(c))
@@ -159,12 +160,12 @@ def _fold(text: str, language: str) -> str:
     text = "".join(c if c.isalpha() or c == "'" else " " for c in text)
     if language not in _WITH_APOSTROPHE:
         return text.replace("'", " ")
-    # An elided article keeps its apostrophe (l'heure); quotation marks go.
+    # An elided article keeps its apostrophe (l'heure); quotation marks are removed.
     return re.sub(r"(?<![^\W\d_])'|'(?![^\W\d_])", " ", text)
 
 
 def main(langs: str, /) -> None:
-    """Print the languages that an option means, for prepare.sh.
+    """Print the languages of an option, for prepare.sh.
 
     Args:
         langs: any of en es fr it ru, separated by spaces, or all.

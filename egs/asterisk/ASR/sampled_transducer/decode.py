@@ -6,8 +6,8 @@
     decode.py --exp-dir exp/example_ctc --method time_sync_beam --beam 10 --nbest 5
     decode.py --exp-dir exp/stateless --method fast_beam   # trained with --predictor.kind stateless
 
-`test-announce` holds sentences that training never composed, from recordings that it heard;
-`test-unseen` prompts of which it heard nothing. The model is read from the checkpoints alone.
+`test-announce` has new sentences, composed of recordings that occur in training; `test-unseen` has
+prompts that do not occur in training. The checkpoints alone determine the model.
 """
 
 from __future__ import annotations

@@ -1,21 +1,21 @@
 #!/usr/bin/env python3
 """Train a small Conformer transducer on the announcements of a telephone system.
 
-What is special here: half an hour of one speaker a language, put together into three hours of
-announcements; a model of three million parameters that two CPU cores train in minutes. It starts
-with CTC alone, on the shortest utterances.
+What is special here: half an hour of one speaker for each language, composed into three hours of
+announcements; a model of three million parameters that two CPU cores train in minutes. Training
+starts with CTC alone, on the shortest utterances.
 
     train.py example_ctc --exp-dir exp/example_ctc
 
 is the paper's method (negatives for each utterance from its own joint CTC posterior), and the
 variant that run.sh trains; run_table.sh trains those of the table in RESULTS.md. A variant is
-named by its softmax, then by the auxiliary losses that it has besides joint CTC: `full` is the
-baseline, `full_scctc` the baseline with self-conditioned CTC, `full_noaux` the transducer alone
-(Tables 1 and 2 of the paper), `pruned` the baseline with k2's pruned loss. `five_` in front of a
-name is the same on all five languages, with 300 of 2,000 pieces in the softmax;
-`streaming_example_ctc` is `example_ctc` with an encoder that can be run while somebody speaks,
-`example_ctc_50` has half as many classes in the softmax, and `example_ctc_nodraft` computes its
-loss without a draft pass. The same command again continues an interrupted run.
+named by its softmax, then by its auxiliary losses besides joint CTC: `full` is the baseline,
+`full_scctc` the baseline with self-conditioned CTC, `full_noaux` the transducer alone (Tables 1 and
+2 of the paper), `pruned` the baseline with k2's pruned loss. The prefix `five_` means the same on
+all five languages, with 300 of 2,000 pieces in the softmax; `streaming_example_ctc` is
+`example_ctc` with a streaming encoder, `example_ctc_50` has half as many classes in the softmax,
+and `example_ctc_nodraft` computes its loss without a draft pass. The same command again continues
+an interrupted run.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ RECIPE = Path(__file__).resolve().parent.parent
 def base() -> Config:
     """The paper's method at the size of this corpus: English, 500 pieces, K = 100.
 
-    What the numbers were chosen by is in docs/log.md. CTC leaves its plateau on utterances of
-    under two seconds, and hardly without them. One thread: two of them wait for each other
+    docs/log.md tells how the numbers were chosen. CTC leaves its plateau on utterances of under
+    two seconds, and hardly without them. It uses one thread: two threads wait for each other
     whenever something else runs on the machine.
     """
     config = small_transducer(
@@ -57,7 +57,7 @@ def base() -> Config:
 
 
 def variants() -> dict[str, Config]:
-    """Every named variant: each differs from `base` in its softmax and its auxiliary losses."""
+    """The variants by name: each differs from `base` in its softmax and its auxiliary losses."""
     endings = recipes.auxiliaries(base().ctc, layers=(3,))
     named = recipes.crossed(base(), recipes.softmaxes(100), endings)
     named.update({f"five_{name}": five_languages(config) for name, config in named.items()})
@@ -69,8 +69,8 @@ def variants() -> dict[str, Config]:
 
 
 def streaming(config: Config) -> Config:
-    """The same variant, causal: chunks of half a second, one or two, or the whole utterance; a
-    chunk sees the four seconds before it.
+    """The same variant, causal: chunks of half a second, one or two seconds, or the whole
+    utterance; a chunk attends to the four seconds before it.
     """
     encoder = replace(
         config.encoder, causal=True, chunk_frames=(0, 8, 16, 32), left_context_frames=64

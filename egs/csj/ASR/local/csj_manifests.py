@@ -3,16 +3,16 @@
     csj_manifests.py CORPUS MANIFEST_DIR
 
 writes csj_recordings_{train,eval1,eval2,eval3}.jsonl.gz, csj_supervisions_{train,dev,eval1,…} and
-csj_rejects_{…}.jsonl. Supervisions are utterances: csj_text.py says what becomes of segments and
-tags, csj_sessions.py which sessions are whose.
+csj_rejects_{…}.jsonl. Supervisions are utterances: csj_text.py describes how segments and tags are
+converted, csj_sessions.py which session is in which set.
 
-Of the academic presentations, sorted by id, the first 4,000 utterances are dev, as in ESPnet's
-recipe; the others train, none of their texts more than 300 times. Dev has recordings from train's
-manifest, and its last session goes on in training.
+The utterances of the academic presentations are sorted by id. The first 4,000 are dev, as in
+ESPnet's recipe; the others are train, with each text at most 300 times. The recordings of dev are
+in train's manifest, and the last session of dev continues in train.
 
 A session that cannot be used is left out by id and counted; more than `--max-rejected-percent` of
-training's sessions, or of a test set's ten, stop the run. Utterances with × (hidden names) are left
-out as in Kaldi's recipe, and counted in the log.
+the training sessions, or of a test set's ten, stop the run. Utterances with × (hidden names) are
+left out as in Kaldi's recipe, and counted in the log.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 def read_or_reason(
     session: Session,
 ) -> tuple[Recording, list[SupervisionSegment], list[str]] | str:
-    """A session's recording, its utterances and warnings, or why there are none."""
+    """A session's recording, its utterances and warnings, or the reason why it has none."""
     try:
         recording, segments, warnings = read_session(session)
     except (ValueError, OSError) as error:
@@ -76,7 +76,7 @@ def split_dev(
     """The utterances of dev and of train.
 
     Raises:
-        ValueError: where nothing would be left to train on.
+        ValueError: if no training utterances would remain.
     """
     if not 0 < size < len(utterances):
         raise ValueError(
@@ -105,12 +105,12 @@ def main(
     """Write the manifests of CSJ-APS.
 
     Args:
-        corpus: folder that has MORPH and WAV in it.
+        corpus: folder with MORPH and WAV in it.
         manifest_dir: folder to write to.
         dev_utterances: how many of the first utterances are dev.
-        max_repetitions: how many training utterances may say the same.
-        num_jobs: processes.
-        max_rejected_percent: stop where more than this share of a set's sessions cannot be used.
+        max_repetitions: how many training utterances may have the same text.
+        num_jobs: number of processes.
+        max_rejected_percent: stop if more than this share of a set's sessions cannot be used.
     """
     manifest_dir.mkdir(parents=True, exist_ok=True)
     supervisions: dict[str, list[SupervisionSegment]] = {}

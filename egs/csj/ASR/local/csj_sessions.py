@@ -1,12 +1,12 @@
-"""Which sessions of CSJ are which set, where their files are, and reading one by lhotse's parser.
+"""The sessions of each set of CSJ, their files, and reading one with lhotse's parser.
 
 A session is a talk: MORPH/SDB/{core,noncore}/<ID>.sdb has its words, WAV/{core,noncore}/<ID>.wav
-its sound. IDs that begin with A are academic presentations (学会講演).
+its audio. IDs that begin with A are academic presentations (学会講演).
 
-Lhotse reads the whole corpus at once: it stops where one file is missing, among them sessions that
-CSJ-APS does not hold, and loses the last segment of an sdb file that does not end with a newline.
-Here it is given one session at a time, in a folder of its own as its `prepare_manifests` expects
-it; the newline is put there, in that copy alone, and a warning says where it was missing.
+lhotse reads the whole corpus at once: it stops if one file is missing, also of sessions that are
+not part of CSJ-APS, and loses the last segment of an sdb file that does not end with a newline.
+Here it reads one session at a time, in a folder of its own with the layout that
+`prepare_manifests` expects; a missing newline is added in that copy alone, with a warning.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from lhotse.recipes.csj import prepare_manifests
 SDB = Path("MORPH/SDB")
 WAV = Path("WAV")
 TRAINING = "A"
-"""What the IDs of academic presentations begin with."""
+"""Prefix of the IDs of academic presentations."""
 
-# The test sets of the corpus, as Kaldi and ESPnet have them. Kaldi also leaves out six sessions of
+# The test sets of the corpus, as in Kaldi and ESPnet. Kaldi also leaves out six sessions of
 # the speaker of A01M0056; none of them is an academic presentation.
 TEST_SETS = {
     "eval1": "A01M0110 A01M0137 A01M0097 A04M0123 A04M0121 A04M0051 A03M0156 A03M0112 A03M0106 "
@@ -40,7 +40,7 @@ TEST_SETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """A talk's files."""
+    """The files of a talk."""
 
     name: str
     sdb: Path | None
@@ -48,10 +48,10 @@ class Session:
 
 
 def find_sessions(corpus: Path) -> dict[str, list[Session]]:
-    """The sessions of training and of each test set, by name, also where files are missing.
+    """The sessions of training and of each test set, by name, also if files are missing.
 
     Raises:
-        ValueError: where the folder is no CSJ.
+        ValueError: if the folder is not CSJ.
     """
     texts = {path.stem: path for path in sorted((corpus / SDB).rglob("*.sdb"))}
     audio = {path.stem: path for path in sorted((corpus / WAV).rglob("*.wav"))}
@@ -73,7 +73,7 @@ def read_session(session: Session) -> tuple[Recording, list[SupervisionSegment],
     """The recording of a session, its segments, and warnings.
 
     Raises:
-        ValueError: where a file is missing, or not what it should be.
+        ValueError: if a file is missing or damaged.
     """
     if session.sdb is None:
         raise ValueError(f"there is no {session.name}.sdb")
@@ -91,7 +91,7 @@ def read_session(session: Session) -> tuple[Recording, list[SupervisionSegment],
         (only / f"{session.name}-wav.list").write_text(str(session.wav.resolve()))
         try:
             manifests = _prepare(Path(folder))
-        except Exception as error:  # of its assertions, of columns that are not there, of codecs
+        except Exception as error:  # from assertions, missing columns, or codecs
             raise ValueError(f"lhotse cannot read it: {type(error).__name__}: {error}") from error
     recordings, segments = list(manifests["recordings"]), list(manifests["supervisions"])
     if not segments:
@@ -100,7 +100,7 @@ def read_session(session: Session) -> tuple[Recording, list[SupervisionSegment],
 
 
 def _prepare(folder: Path) -> dict[str, object]:
-    """Lhotse's manifests of the one session in a folder, without what it says meanwhile."""
+    """Manifests by lhotse of the one session in a folder, without its messages."""
     level = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:

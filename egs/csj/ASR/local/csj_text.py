@@ -1,23 +1,22 @@
-"""The text and the utterances of CSJ, as the recipes of Kaldi and ESPnet have them.
+"""The text and the utterances of CSJ, as in the recipes of Kaldi and ESPnet.
 
-Text. Lhotse's parser decides what is read where the transcript offers a choice, and its decisions
-are those of Kaldi's csj2kaldi4m.pl:
+Text. If the transcript offers alternatives, lhotse's parser chooses as Kaldi's csj2kaldi4m.pl does:
 
     (F えー) (D こ) (? 効果) (M は) (O ボンジュール)
-                              fillers, fragments and the like: what is in the brackets is kept
-    (A ピーシー;ＰＣ)           the written form, ＰＣ; of numbers the kanji: (A 三;３) is 三
-    (W シリョ;シリョー)         what was meant; the corpus has it in the pronunciation alone
+                              fillers, fragments and the like: the text in the brackets is kept
+    (A ピーシー;ＰＣ)           the written form, ＰＣ; for numbers the kanji: (A 三;３) is 三
+    (W シリョ;シリョー)         the intended word; the corpus has it only in the pronunciation
     (R ×××)                   hidden names: an utterance with × is left out
-    <H> <息> <笑> …            noises are no text
+    <H> <息> <笑> …            noises are removed
 
-What Kaldi does besides, and lhotse does not, is done here: small ヮ and ゎ become large, and a word
-that is ゼロ or 零 becomes ０. Two decisions are lhotse's alone: of (K x;y), a slip in writing, it
-takes y, where Kaldi joins x and y; and the marks 笑, 泣, 咳 of speech while laughing, crying or
-coughing go, where Kaldi keeps them as text.
+This module adds two steps that Kaldi has and lhotse does not: small ヮ and ゎ become large, and the
+words ゼロ and 零 become ０. In two cases lhotse differs from Kaldi: for (K x;y), a slip in writing,
+it takes y, and Kaldi joins x and y; the marks 笑, 泣, 咳 of speech while laughing, crying or
+coughing are removed, and Kaldi keeps them as text.
 
-Utterances. The segments of the transcript end at every pause of 0.2 s. Kaldi's csjconnect.pl joins
-them: the next one is added unless the pause before it is longer than 0.5 s or more than 10 s have
-been spoken already.
+Utterances. The segments of the transcript end at every pause of 0.2 s. As in Kaldi's csjconnect.pl
+they are joined: the next segment is added unless the pause before it is longer than 0.5 s or the
+utterance is already longer than 10 s.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _ZERO = {"ゼロ": "０", "零": "０"}
 
 
 def surfaces(raw: str) -> str:
-    """`surface+morphology+pronunciation` words, as lhotse keeps them, to surfaces alone."""
+    """The surfaces of `surface+morphology+pronunciation` words, the format of lhotse."""
     words = (word.split("+")[0] for word in raw.split(INTERNAL_SEP))
     return INTERNAL_SEP.join(_ZERO.get(word, word) for word in words if word).translate(_LARGE)
 
@@ -45,13 +44,13 @@ _PARSER = CSJSDBParser(preprocess=surfaces)
 
 
 def text_of(segment: SupervisionSegment) -> str:
-    """What was said in a segment, without tags and spaces."""
+    """The text of a segment, without tags and spaces."""
     text: str = _PARSER.parse(segment.custom["raw"])
     return text
 
 
 def connect(segments: Iterable[SupervisionSegment]) -> Iterator[SupervisionSegment]:
-    """The utterances of a session, each named by session, start and end in milliseconds."""
+    """The utterances of a session, named by session and by start and end in milliseconds."""
     run: list[SupervisionSegment] = []
     for segment in sorted(segments, key=lambda s: s.start):
         if run and _is_complete(run, before=segment):
@@ -82,7 +81,7 @@ def _join(run: list[SupervisionSegment]) -> SupervisionSegment:
 def without_repetitions(
     utterances: Iterable[SupervisionSegment], *, limit: int
 ) -> Iterator[SupervisionSegment]:
-    """The utterances, but of those that say the same only the first so many.
+    """The utterances, with only the first `limit` of those with the same text.
 
     Spontaneous speech has thousands of はい; ESPnet trains on 300.
     """

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Decode the three evaluation sets of CSJ: greedily, among the 100 classes that CTC likes best.
+"""Decode the three evaluation sets of CSJ: greedy search over the 100 likeliest classes by CTC.
 
     decode.py --exp-dir exp/example_ctc_500
     decode.py --exp-dir exp/example_ctc_500 --sets eval1 eval2 --method time_sync_beam --nbest 10
 
-eval1 and eval2 are academic presentations, as training is; eval3 is of everyday topics. Character
-error rates are what the paper has; words are not marked, so the other rate is that of sentences.
+eval1 and eval2 are academic presentations, as in training; eval3 is on everyday topics. The paper
+reports character error rates. The texts have no spaces, so the word error rate is that of
+sentences.
 """
 
 from __future__ import annotations

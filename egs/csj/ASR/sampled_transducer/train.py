@@ -7,14 +7,14 @@ variants are the rows of the paper's Table 2, and run_table.sh trains and scores
     train.py example_ctc_500 --exp-dir exp/example_ctc_500
 
 samples from joint CTC, 18 % of the classes (paper: 5.3 / 4.0 / 9.5 % on eval1 / eval2 / eval3).
-`example_ctc_500_large_batch` is what the memory that this frees is good for, and the best row
-(5.1 / 3.7 / 9.1 %); `full` is the baseline (5.3 / 3.9 / 9.5 %), and `pruned`, no row of the
-paper's, the baseline with k2's pruned loss.
+`example_ctc_500_large_batch` uses the freed memory for larger batches, and is the best row
+(5.1 / 3.7 / 9.1 %); `full` is the baseline (5.3 / 3.9 / 9.5 %). `pruned` is not in the paper: the
+baseline with k2's pruned loss.
 
 Classes: the paper has 2,753 with blank. Here they are blank, `<unk>`, and the characters of the
-training utterances, which prepare.sh counts when it makes the table. Expect one more for `<unk>`;
-what else may differ follows from the text: which sessions and which utterances train
-(local/csj_manifests.py), and that full-width letters stay as they were written.
+training utterances, which prepare.sh counts when it makes the table. Expect one more for `<unk>`.
+Other differences come from the text: from the choice of training sessions and utterances
+(local/csj_manifests.py), and because full-width letters are kept.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RECIPE = Path(__file__).resolve().parent.parent
 
 
 def base() -> Config:
-    """The model of the AISHELL recipe, for 50 epochs of 700 hours with the perturbed copies."""
+    """The model of the AISHELL recipe, for 50 epochs of 700 hours, perturbed copies included."""
     epoch_steps = 4_500  # of four batches of 144 seconds
     training = TrainingConfig(
         max_steps=50 * epoch_steps, checkpoint_every_steps=epoch_steps, keep_checkpoints=10
@@ -39,10 +39,10 @@ def base() -> Config:
 
 
 def large_batch(config: Config, *, factor: int = 4) -> Config:
-    """The same number of epochs in batches so many times as large.
+    """The same number of epochs in batches that are `factor` times as large.
 
-    The paper does not say how large they were, nor what it did to the learning rate; this one
-    grows with the root of the batch, and rises over as many utterances as before.
+    The paper gives neither their size nor the learning rate. Here the learning rate grows with the
+    square root of the batch size, and the warm-up takes as many utterances as before.
     """
     optimizer, training = config.optimizer, config.training
     return replace(

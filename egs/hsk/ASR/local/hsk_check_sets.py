@@ -1,10 +1,10 @@
-"""Stage 5: check that the sets keep their promises.
+"""Stage 5: check the properties of the sets.
 
 - no recording and no sequence of syllables is in two of train, dev and test-unseen;
-- no word of two syllables or more of dev and test-unseen stands whole in a word of training;
-- every unit of dev and test-unseen stands in at least three words of training;
-- lists, where there are some, are of words of training, test-lists has none that training has, and
-  no such word of dev and test-unseen stands in one, either.
+- no word of two or more syllables of dev and test-unseen is part of a training word;
+- every unit of dev and test-unseen occurs in at least three training words;
+- lists, if there are any, consist of training words, test-lists has no list of training, and no
+  list contains a word of two or more syllables of dev and test-unseen.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ logger = logging.getLogger(__name__)
 
 
 def check_sets(sets: dict[str, list[SupervisionSegment]], units: Units) -> None:
-    """Check the promises.
+    """Check the properties.
 
     Raises:
-        ValueError: that says which is broken, with an example.
+        ValueError: if one does not hold; the message gives an example.
     """
     for one, other in itertools.combinations(SETS, 2):
         for kind, found in (
@@ -64,16 +64,16 @@ def check_sets(sets: dict[str, list[SupervisionSegment]], units: Units) -> None:
 def check_lists(
     words: list[Cut], train: list[MixedCut], test: list[MixedCut], *, held_out: set[str]
 ) -> None:
-    """Check the promises of the lists.
+    """Check the properties of the lists.
 
     Args:
         words: the single words of training.
-        train: its lists.
-        test: those of test-lists.
+        train: the lists of training.
+        test: the lists of test-lists.
         held_out: sequences of syllables of dev and test-unseen.
 
     Raises:
-        ValueError: that says which is broken, with an example.
+        ValueError: if one does not hold; the message gives an example.
     """
     syllables = {file: syllables_in(cut) for cut in words for file in recordings_of(cut)}
     for name, lists in (("train", train), ("test-lists", test)):
@@ -90,12 +90,12 @@ def check_lists(
 
 
 def main(*, data_dir: Path = Path("data"), units: Units = "syllables", lists: bool = False) -> None:
-    """Check that the sets keep their promises.
+    """Check the properties of the sets.
 
     Args:
-        data_dir: where stage 2 wrote its manifests.
-        units: what the texts are made of.
-        lists: there are lists of words, too.
+        data_dir: folder with the manifests of stage 2.
+        units: the units of the texts.
+        lists: whether there are also lists of words.
     """
 
     def read(name: str) -> list[Cut]:

@@ -1,15 +1,15 @@
-"""Stage 0: bring the recordings of the HSK words, and check that they are the published ones.
+"""Stage 0: get the recordings of the HSK words, and check that they are the published ones.
 
     hsk_download.py DOWNLOAD_DIR/hsk                        fetch them with git
     hsk_download.py DOWNLOAD_DIR/hsk --archive TAR          unpack them from an archive
-    hsk_download.py FOLDER --check-only                     they are there already
+    hsk_download.py FOLDER --check-only                     only check existing files
 
-The recordings are one folder of the public repository audio-cmn at the commit that corpus.json
-names. Git fetches that folder alone: 34 MB, and not the gigabyte of the whole. An archive may be
-of the folder or of the repository, compressed or not.
+The recordings are one folder of the public repository audio-cmn, at the commit in corpus.json. Git
+fetches that folder alone: 34 MB instead of a gigabyte. An archive may contain the folder or the
+repository, compressed or not.
 
-corpus.json pins how many files there are, and one SHA-256: that of the list `SHA-256  name` of all
-files, which `LC_ALL=C sha256sum *.mp3` prints.
+corpus.json pins the number of files, and the SHA-256 of the list of all files with a line
+`SHA-256  name` for each, as `LC_ALL=C sha256sum *.mp3` prints it.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Where the recordings are, and what they are known by."""
+    """The location and the checksum of the recordings."""
 
     repository: str
-    """What `git fetch` takes."""
+    """An address for `git fetch`."""
     commit: str
-    """In full: a server gives no commit by the beginning of its name."""
+    """The full hash: servers do not accept an abbreviated one."""
     folder: str
     files: int
     sha256: str
-    """Of the list of the files, see `digest`."""
+    """SHA-256 of the list of files, see `digest`."""
 
 
 def read_published(path: Path) -> Published:
     """Read a file like corpus.json.
 
     Raises:
-        ValueError: where it is not such a file.
+        ValueError: if it is not such a file.
     """
     try:
         return Published(**json.loads(path.read_text(encoding="utf-8")))
@@ -65,7 +65,7 @@ def recordings_in(folder: Path) -> list[Path]:
 
 
 def digest(folder: Path) -> str:
-    """The SHA-256 of the list of a folder's MP3 files, a line `SHA-256  name` for each."""
+    """The SHA-256 of the list of a folder's MP3 files, with a line `SHA-256  name` for each."""
     lines = (
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
         for path in recordings_in(folder)
@@ -74,10 +74,10 @@ def digest(folder: Path) -> str:
 
 
 def check(folder: Path, published: Published) -> None:
-    """Check that a folder holds the published recordings.
+    """Check that a folder has the published recordings.
 
     Raises:
-        ValueError: that says what it holds instead.
+        ValueError: if not; the message says what the folder has.
     """
     count = len(recordings_in(folder))
     if count != published.files:
@@ -90,17 +90,17 @@ def check(folder: Path, published: Published) -> None:
 
 
 def unpack(archive: Path, folder: Path, *, wanted: str) -> None:
-    """Unpack the MP3 files that lie in a folder `wanted` of an archive.
+    """Unpack the MP3 files in a folder `wanted` of an archive.
 
     Raises:
-        ValueError: where the archive cannot be read.
+        ValueError: if the archive cannot be read.
     """
     parts = PurePosixPath(wanted).parts
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
                 path = PurePosixPath(member.name)
-                # GitHub's archives have a folder around the repository.
+                # GitHub's archives have one folder on top of the repository.
                 if path.suffix == ".mp3" and path.parent.parts[-len(parts) :] == parts:
                     content = tar.extractfile(member)
                     if content is not None:
@@ -113,7 +113,7 @@ def fetch(published: Published, folder: Path) -> None:
     """Fetch the one folder at the one commit: git skips the files of all others.
 
     Raises:
-        ValueError: that says how to do without git, and what it complained of.
+        ValueError: if git fails; the message has git's error, and a way to do without git.
     """
     with tempfile.TemporaryDirectory() as scratch:
         for command in (
@@ -129,7 +129,7 @@ def fetch(published: Published, folder: Path) -> None:
 
 
 def _git(words: list[str], folder: Path, *, repository: str) -> None:
-    # A server that wants a password is none of ours: git must not wait for one.
+    # The right server asks for no password: git must not wait for one.
     command = ["git", "-c", "core.askPass=true", "-c", "credential.helper=", *words]
     try:
         subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
@@ -143,7 +143,7 @@ def _git(words: list[str], folder: Path, *, repository: str) -> None:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder`, which takes its place when all went well."""
+    """An empty folder beside `folder`, which replaces it on success."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
         new = Path(scratch) / "new"
@@ -162,13 +162,13 @@ def main(
     check_only: bool = False,
     checksums: Path = CORPUS,
 ) -> None:
-    """Bring the recordings, and check that they are the published ones.
+    """Get the recordings, and check that they are the published ones.
 
     Args:
-        folder: where the MP3 files are, or go.
+        folder: folder of the MP3 files.
         archive: tar file to take them from; without one, git fetches them.
-        check_only: they are there already, bring nothing.
-        checksums: what they must be, a file like corpus.json.
+        check_only: only check existing files.
+        checksums: a file like corpus.json.
     """
     published = read_published(checksums)
     if not check_only:

@@ -1,14 +1,13 @@
-"""Stage 2, where lists are asked for: utterances of two to eight words of training.
+"""Stage 2, only if lists are wanted: utterances of two to eight training words.
 
-Written to DATA_DIR/manifests/hsk_cuts_raw_SET.jsonl.gz:
+It writes DATA_DIR/manifests/hsk_cuts_raw_SET.jsonl.gz:
 
     train         the single words of training, and lists of them
-    test-lists    lists of the same words that no other set has
+    test-lists    lists of the same words that are in no other set
 
-Training heard each of the recordings in test-lists; only what stands beside it is new. No list has
-the syllables of a word of dev or test-unseen in a row, unless that word is of one syllable: 外 does
-not follow 以 where 以外 is held out. How words are joined stands in local/composing.py of the
-repository.
+Each recording in test-lists also occurs in training; only the combinations are new. No list has the
+consecutive syllables of a word of dev or test-unseen, unless that word has one syllable: if 以外 is
+held out, 外 does not follow 以. local/composing.py of the repository joins the words.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ TEST_SECONDS = 720.0
 
 
 class Lists(Composer):
-    """Draws lists of words, each word about as often.
+    """Draws lists of words, each word about equally often.
 
     Args:
-        words: those of training.
-        held_out: sequences of syllables that no list may have in it.
-        seed: another seed, other lists.
+        words: the training words.
+        held_out: sequences of syllables that no list may contain.
+        seed: of the random choices.
     """
 
     def __init__(self, words: dict[str, MonoCut], *, held_out: set[str], seed: int) -> None:
@@ -41,28 +40,28 @@ class Lists(Composer):
         self.held_out = held_out
 
     def draw(self, deck: Deck, rng: random.Random) -> list[str]:
-        """Any words."""
+        """Draw any words."""
         return self.draw_any(deck, rng, max_parts=MAX_WORDS)
 
     def is_new(self, names: list[str]) -> bool:
-        """Whether it is said nowhere else, and has no held-out word in it."""
+        """Whether the text is new, and contains no held-out word."""
         syllables = (syllables_in(self.parts[name]) for name in names)
         return super().is_new(names) and not runs_in(" ".join(syllables)) & self.held_out
 
 
 def syllables_in(word: Cut) -> str:
-    """The syllables of a single word, also where its text is in characters."""
+    """The syllables of a single word, also if its text is in characters."""
     return str(word.supervisions[0].custom["syllables"])
 
 
 def main(words: Path, manifest_dir: Path, /, *, hours: float, seed: int = 42) -> None:
-    """Compose the lists, and write the sets that have some.
+    """Compose the lists, and write the sets that contain some.
 
     Args:
-        words: manifest of the cuts of the words that training hears.
-        manifest_dir: where `hsk_sets.py` wrote the sets; the lists go there too.
+        words: manifest of the cuts of the training words.
+        manifest_dir: folder with the sets of `hsk_sets.py`, and for the lists.
         hours: lists to train on.
-        seed: another seed, other lists.
+        seed: of the random choices.
     """
     singles: list[MonoCut] = list(CutSet.from_file(words))
     held_out = {

@@ -1,18 +1,17 @@
-"""Stage 1: lhotse manifests, a recording and a supervision for each word.
+"""Stage 1: lhotse manifests with a recording and a supervision for each word.
 
     DATA_DIR/manifests/hsk_recordings.jsonl.gz
     DATA_DIR/manifests/hsk_supervisions.jsonl.gz
-    DATA_DIR/manifests/hsk_rejects.jsonl            what could not be used
+    DATA_DIR/manifests/hsk_rejects.jsonl            files that could not be used
 
-The recordings are the MP3 files as they are; a supervision's start and duration leave out the
-silence before and after the word. Its text is the word's syllables with spaces between, as pypinyin
-reads the word: `ming2 zi4`, the tone as a digit, 5 where it is neutral, v for ü. Tones that change
-beside another (一, 不, two third tones) are written as in the dictionary. With `--units characters`
-the text is the word as it is written. Either way the custom fields hold both, as `word` and
-`syllables`.
+The recordings are the original MP3 files; a supervision's start and duration exclude the silence
+before and after the word. Its text is the syllables of pypinyin's reading, separated by spaces:
+`ming2 zi4`, with the tone as a digit, 5 for the neutral tone, and v for ü. Tone sandhi (一, 不, two
+third tones) is not applied: tones are those of the dictionary. With `--units characters` the text
+is the word in characters. In both cases the custom fields have both, as `word` and `syllables`.
 
-A file's name is its text: cmn-名字.mp3. Names with `_`, which stands for an ellipsis, are left out
-without being counted as rejects: nobody knows what is said there, or whether it is a pause.
+A file's name is its text: cmn-名字.mp3. Names with `_`, an ellipsis, are left out without counting
+as rejects: it is unknown whether something is said there or there is a pause.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def syllables_of(word: str) -> list[str]:
     """The toned syllables of a word in characters: 名字 -> ming2, zi4.
 
     Raises:
-        ValueError: where pypinyin does not know all of the characters.
+        ValueError: if pypinyin does not know all of the characters.
     """
     syllables: list[str] = lazy_pinyin(word, style=Style.TONE3, neutral_tone_with_five=True)
     if not syllables or not all(_SYLLABLE.fullmatch(syllable) for syllable in syllables):
@@ -53,10 +52,10 @@ def syllables_of(word: str) -> list[str]:
 
 
 def word_of(path: Path) -> str | None:
-    """What is said in a file, by its name; None where the name has an ellipsis.
+    """The word in a file, by its name; None if the name has an ellipsis.
 
     Raises:
-        ValueError: where the name is not of the corpus.
+        ValueError: if it is not a name of the corpus.
     """
     if not path.stem.startswith(PREFIX):
         raise ValueError(f"the name must begin with {PREFIX}")
@@ -67,13 +66,13 @@ def to_manifests(path: Path, word: str, units: Units) -> tuple[Recording, Superv
     """Describe a recording and the speech in it.
 
     Raises:
-        ValueError: where it cannot be used.
+        ValueError: if it cannot be used.
     """
     syllables = " ".join(syllables_of(word))
     try:
         recording = Recording.from_file(path)
         samples = recording.load_audio()[0]
-    except Exception as error:  # of several decoders, each with exceptions of its own
+    except Exception as error:  # several decoders with different exceptions
         raise ValueError(f"cannot be decoded ({error})") from error
     start, end = find_speech(samples, recording.sampling_rate)
     supervision = SupervisionSegment(
@@ -100,10 +99,10 @@ def main(
     """Write the manifests of the words.
 
     Args:
-        folder: where the MP3 files are.
+        folder: folder of the MP3 files.
         manifest_dir: folder to write to.
-        units: what the texts are made of.
-        max_rejected_percent: stop where more than this share cannot be used.
+        units: the units of the texts.
+        max_rejected_percent: stop if more than this share cannot be used.
     """
     paths = recordings_in(folder.resolve())
     if not paths:

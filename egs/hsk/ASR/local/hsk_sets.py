@@ -2,13 +2,14 @@
 
     DATA_DIR/manifests/hsk_supervisions_SET.jsonl.gz
 
-`dev` and `test-unseen` hold words of which training hears nothing, but whose units (syllables or
-characters) all stand in at least three words of training: what is asked is whether the units are
-found in new company. Homophones sound alike, so words of the same syllables are always in the same
-set. Which set is decided by a hash of the syllables: another word moves none, with two exceptions.
-A word goes to training where one of its units is too rare there, and where training has a longer
-word with its syllables in a row: 作物 is heard in 农作物. Words of one syllable are not moved: that
-one is heard in other words, as each syllable of a longer word is.
+The words of `dev` and `test-unseen` do not occur in training, but each of their units (syllables or
+characters) occurs in at least three training words: they test whether the units are recognised in
+new combinations. Homophones sound alike, so words with the same syllables are always in the same
+set. A hash of the syllables chooses the set, so a new word does not move others, with two
+exceptions. A word goes to training if one of its units is too rare there, and if training has a
+longer word with its consecutive syllables: 作物 is part of 农作物. Words of one syllable are not
+moved for the second reason: their syllable occurs in other words, as each syllable of a longer word
+does.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from lhotse import SupervisionSegment, SupervisionSet
 from icefall_sampled.script import run_script
 
 PERCENT = {"test-unseen": 5, "dev": 5}
-"""Of all sequences of syllables; some go to training after all, see above."""
+"""Percent of all sequences of syllables; some are moved to training, see above."""
 MIN_TRAINING_WORDS = 3
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def units_of(word: SupervisionSegment, units: Units) -> list[str]:
 
 
 def set_of(syllables: str) -> str:
-    """The set that the words of these syllables are meant for."""
+    """The set of the words with these syllables, before some are moved to training."""
     digest = hashlib.sha256(syllables.encode()).digest()
     number = int.from_bytes(digest[:8], "big") % 100
     for name, percent in PERCENT.items():
@@ -47,12 +48,12 @@ def set_of(syllables: str) -> str:
 
 
 def count_words(words: list[SupervisionSegment], units: Units) -> Counter[str]:
-    """In how many words each unit stands."""
+    """The number of words in which each unit occurs."""
     return Counter(unit for word in words for unit in {*units_of(word, units)})
 
 
 def runs_in(syllables: str) -> set[str]:
-    """Two syllables or more that stand in a row: `a b c` has `a b`, `b c` and `a b c`."""
+    """Runs of two or more consecutive syllables: `a b c` has `a b`, `b c` and `a b c`."""
     parts = syllables.split()
     return {
         " ".join(parts[start:end])
@@ -62,10 +63,10 @@ def runs_in(syllables: str) -> set[str]:
 
 
 def heard_inside(held_out: set[str], trained: set[str]) -> set[str]:
-    """Those of the held-out sequences that stand in one of training, or in another that does."""
+    """The held-out sequences that are part of a training sequence, or of another found one."""
     heard: set[str] = set().union(*map(runs_in, trained))
     found = set()
-    # The longest first: what goes to training may hold shorter ones.
+    # The longest first: a sequence that goes to training may contain shorter ones.
     for syllables in sorted(held_out, key=lambda s: len(s.split()), reverse=True):
         if syllables in heard:
             found.add(syllables)
@@ -99,8 +100,8 @@ def main(manifest_dir: Path, /, *, units: Units = "syllables") -> None:
     """Write the words of each set.
 
     Args:
-        manifest_dir: where stage 1 wrote its manifests; these go there too.
-        units: what the texts are made of.
+        manifest_dir: folder with the manifests of stage 1, and for those of the sets.
+        units: the units of the texts.
     """
     words = list(SupervisionSet.from_file(manifest_dir / "hsk_supervisions.jsonl.gz"))
     for name, chosen in split(words, units).items():

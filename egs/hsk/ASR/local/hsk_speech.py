@@ -1,4 +1,4 @@
-"""Where in a recording of one word the speech is, by its energy."""
+"""Find the speech in a recording of one word by its energy."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 
 FRAME_SECONDS = 0.01
 SPEECH_DB = 35.0
-"""Frames of at most so many decibels below the loudest are speech. The noise of the corpus's
-recordings is 46 dB below it in the median, a weak fricative 20 to 30."""
+"""Frames at most this many decibels below the loudest are speech. In the corpus the noise is 46 dB
+below the loudest frame in the median, and a weak fricative 20 to 30."""
 MARGIN_SECONDS = 0.05
-"""What is kept before and after the speech: the beginning of an [f] is weaker than the rest."""
+"""Margin before and after the speech: the beginning of an [f] is weaker than the rest."""
 SILENT_DBFS = -45.0
-"""Recordings that are nowhere louder hold no word; the quietest of the corpus reaches -18."""
+"""A recording whose loudest frame is below this has no word; in the corpus the lowest is -18."""
 _TINY_POWER = 1e-12
 
 
@@ -29,14 +29,14 @@ def frame_levels(samples: np.ndarray, sampling_rate: int) -> np.ndarray:
 
 
 def find_speech(samples: np.ndarray, sampling_rate: int) -> tuple[float, float]:
-    """Where speech begins and ends with its margins, in seconds, whole hundredths.
+    """Start and end of the speech with its margins, in seconds, as whole hundredths.
 
     Args:
         samples: (num_samples,) from -1 to 1.
         sampling_rate: in hertz.
 
     Raises:
-        ValueError: where there is none.
+        ValueError: if there is none.
     """
     levels = frame_levels(samples, sampling_rate)
     if not len(levels) or not levels.max() > SILENT_DBFS:

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Decode dev and the words that training never heard, and test-lists where it was prepared.
+"""Decode dev, the unseen words, and test-lists if it was prepared.
 
     decode.py --exp-dir exp/example_ctc
     decode.py --exp-dir exp/example_ctc --ctc-top-k 100 --sets test-unseen
     decode.py --exp-dir exp/example_ctc --method time_sync_beam --beam 10 --nbest 5
     decode.py --exp-dir exp/characters_full --data-dir data_characters
 
-What stands between spaces is a syllable, so the word error rate is that of syllables; how many
-words are wrong is in the table that run_table.sh writes. The model is read from the checkpoints
-alone.
+Spaces separate syllables, so the word error rate is that of syllables; the table of run_table.sh
+has the number of wrong words. The checkpoints alone determine the model.
 """
 
 from __future__ import annotations

@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 """Train a small Conformer transducer on single Mandarin words, in toned syllables.
 
-What is special here: two hours of one speaker, a word an utterance, and a test that no model knows
-by heart: words that training never heard, of syllables that it heard in at least three others.
-There are about 1,090 syllables, of which a word has two. CTC needs a small learning rate and a
-third of the training to leave its plateau; the transducer joins it then.
+What is special here: two hours of one speaker, one word an utterance, and a test set that cannot be
+memorised: its words do not occur in training, and each of their syllables occurs in at least three
+training words. There are about 1,090 syllables; a word has two. CTC needs a small learning rate and
+a third of the training to leave its plateau; the transducer starts then.
 
     train.py example_ctc --exp-dir exp/example_ctc
 
 is the paper's method (negatives for each utterance from its own joint CTC posterior), and the
-variant that run.sh trains. A variant is named by its softmax, then by the auxiliary
-losses that it has besides joint CTC: `full` is the baseline, `full_scctc` the baseline with
-self-conditioned CTC, `full_noaux` the transducer alone. A number behind the name is K, classes in
-the softmax, where it is not 100. `characters_` in front of a name is the same in characters, with
-300 of 2,862 classes in the softmax (`prepare.sh --units characters`). The same command again
-continues an interrupted run.
+variant that run.sh trains. A variant is named by its softmax, then by its auxiliary losses besides
+joint CTC: `full` is the baseline, `full_scctc` the baseline with self-conditioned CTC, `full_noaux`
+the transducer alone. A number at the end is K, classes in the softmax, if it is not 100. The prefix
+`characters_` means the same in characters, with 300 of 2,862 classes in the softmax
+(`prepare.sh --units characters`). The same command again continues an interrupted run.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ RECIPE = Path(__file__).resolve().parent.parent
 def base() -> Config:
     """The paper's method at the size of this corpus: toned syllables, K = 100.
 
-    What the numbers were chosen by is in docs/log.md. One thread: two of them wait for each other
-    whenever something else runs on the machine.
+    docs/log.md tells how the numbers were chosen. It uses one thread: two threads wait for each
+    other whenever something else runs on the machine.
     """
     config = small_transducer(
         RECIPE / "data",
@@ -57,7 +56,7 @@ def base() -> Config:
 
 
 def variants() -> dict[str, Config]:
-    """Every named variant: each differs from `base` in its softmax and its auxiliary losses."""
+    """The variants by name: each differs from `base` in its softmax and its auxiliary losses."""
     endings = recipes.auxiliaries(base().ctc, layers=(3,))
     named = recipes.crossed(base(), recipes.softmaxes(100), endings)
     named["example_ctc_50"] = with_classes(named["example_ctc"], 50)

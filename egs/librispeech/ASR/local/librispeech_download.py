@@ -1,8 +1,8 @@
-"""Stage 0: fetch the parts of LibriSpeech that are not there yet, and MUSAN where it is wanted.
+"""Stage 0: fetch the missing parts of LibriSpeech, and MUSAN if it is wanted.
 
     librispeech_download.py DOWNLOAD_DIR --parts train-clean-100 dev-clean [--musan]
 
-Lhotse does it, from openslr.org; what it finished it does not fetch again.
+lhotse fetches them from openslr.org, and does not fetch finished parts again.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from icefall_sampled.script import run_script
 
 
 def main(download_dir: Path, /, *, parts: tuple[str, ...] = (), musan: bool = False) -> None:
-    """Fetch what is not there yet.
+    """Fetch the missing parts.
 
     Args:
-        download_dir: folder that then holds `LibriSpeech` and `musan`.
-        parts: of LibriSpeech.
+        download_dir: folder for `LibriSpeech` and `musan`.
+        parts: parts of LibriSpeech.
         musan: fetch MUSAN too.
     """
     if unknown := sorted(set(parts) - set(LIBRISPEECH)):

@@ -2,9 +2,9 @@
 
     librispeech_manifests.py CORPUS MANIFEST_DIR --parts train-clean-100 dev-clean
 
-Lhotse's `prepare_librispeech` stops at a file that cannot be read, and only warns of one that is
-missing. Here either is left out by id, as is a line without text and audio without a line; where
-they are more than `--max-rejected-percent` of a part, it stops.
+lhotse's `prepare_librispeech` stops at a file that cannot be read, and only warns of a missing one.
+Here both are left out by id, as are lines without text and audio without a line; more than
+`--max-rejected-percent` of a part stop the run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Parsed = tuple[Recording, SupervisionSegment]
 
 
 def transcript_lines(part: Path) -> Iterator[str]:
-    """All lines of a part's transcripts, in the order of their files' names."""
+    """All lines of a part's transcripts, in the order of the file names."""
     for path in sorted(part.rglob("*.trans.txt")):
         yield from (line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
 
@@ -45,16 +45,16 @@ def parse(line: str, part: Path) -> Parsed | str:
         return "line without text"
     try:
         parsed: Parsed | None = parse_utterance(part, line, {})
-    except Exception as error:  # whatever a broken file makes a codec raise
+    except Exception as error:  # a broken file makes a codec raise anything
         return f"unreadable: {type(error).__name__}: {error}"
     return "no audio" if parsed is None else parsed
 
 
 def read_part(part: Path, *, num_jobs: int, limit_percent: float) -> tuple[list[Parsed], Rejects]:
-    """What is usable of a part, and what is not.
+    """The usable utterances of a part, and the rejected ones.
 
     Raises:
-        ValueError: where there is no such part.
+        ValueError: if there is no such part.
     """
     lines = {line.split(maxsplit=1)[0]: line for line in transcript_lines(part)}
     if not lines:
@@ -89,9 +89,9 @@ def main(
     Args:
         corpus: the folder `LibriSpeech`.
         manifest_dir: folder to write.
-        parts: of the corpus.
-        num_jobs: threads.
-        max_rejected_percent: stop where more than this share of a part cannot be used.
+        parts: parts of the corpus.
+        num_jobs: number of threads.
+        max_rejected_percent: stop if more than this share of a part cannot be used.
     """
     for name in parts:
         usable, rejects = read_part(

@@ -4,8 +4,8 @@
     decode.py --exp-dir exp/example_scctc_300of2000 --method beam --beam 10
     decode.py --exp-dir exp/example_scctc_300of2000 --sets test-clean test-other --ctc-top-k 300
 
-The first is how the paper decodes Table 1, and so does run_table.sh. The search goes from one
-utterance to the next: `--method time_sync_beam` takes a batch at once, and greedy search, the
+The first command decodes as the paper in Table 1, and so does run_table.sh. This search decodes one
+utterance after the other; `--method time_sync_beam` decodes whole batches, and greedy search, the
 default, is the fastest.
 """
 
@@ -21,14 +21,14 @@ RECIPE = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(RecipeDecodeConfig):
-    """How to decode, and what."""
+    """What to decode, and how."""
 
     exp_dir: Path = RECIPE / "exp/example_scctc_300of2000"
     """Folder of the training run; results go into it."""
     avg: int = 10
     """How many of the latest checkpoints to average; 0 takes the best on dev."""
     data_dir: Path = RECIPE / "data"
-    """What prepare.sh made: the four sets are the same in all its folders."""
+    """Folder of the data from prepare.sh: the four sets are the same in all its folders."""
 
 
 if __name__ == "__main__":

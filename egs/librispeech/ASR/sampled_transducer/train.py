@@ -9,15 +9,15 @@ losses of its row:
     train.py full_2000_interctc                 row 2000, -, +InterCTC
     train.py example_scctc_300of2000            row 2000, 300, +SC-CTC, sampled from SC-CTC
 
-The names of the rows are those of `rows` below, and in local/paper_table.json; `pruned` is
-`full_2000` with k2's pruned loss, no row of the paper's. `hundred_` in front of a name trains on
-train-clean-100 (`prepare.sh --subset 100`). On eight GPUs a step of the same
-speech is `--optimizer.accumulate 1 --data.max-duration-seconds 150`. The noise of MUSAN in half of
-the utterances, at 10 to 20 dB and other noise in each epoch (`prepare.sh --musan-dir DIR`), is
-`--data.noise-cuts data/fbank/librispeech_cuts_noise.jsonl.gz`; the paper does without. Streaming
-(docs/streaming.md) is `--encoder.causal --encoder.chunk-frames 0 16 32 64
---encoder.left-context-frames 128`.
-The same command again continues an interrupted run.
+The names of the rows are in `rows` below and in local/paper_table.json; `pruned`, which is not in
+the paper, is `full_2000` with k2's pruned loss. The prefix `hundred_` means training on
+train-clean-100 (`prepare.sh --subset 100`). On eight GPUs,
+`--optimizer.accumulate 1 --data.max-duration-seconds 150` gives a step with the same amount of
+speech. `--data.noise-cuts data/fbank/librispeech_cuts_noise.jsonl.gz` adds noise of MUSAN to half
+of the utterances, at 10 to 20 dB and different in each epoch (`prepare.sh --musan-dir DIR`); the
+paper uses no noise. `--encoder.causal --encoder.chunk-frames 0 16 32 64
+--encoder.left-context-frames 128` trains for streaming (docs/streaming.md). The same command again
+continues an interrupted run.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ RECIPE = Path(__file__).resolve().parent.parent
 def base() -> Config:
     """Conformer-M (Gulati et al. 2020, Table 1), the paper's method with 300 of 2,000 pieces.
 
-    Their depthwise kernel has 32 frames; ours must be odd to be centred, and has 31. They do not
-    tell the widths of embedding and joiner; with 320 the transducer without CTC has their 30.7
-    million parameters at 1,000 pieces. SpecAugment and speed perturbation are the paper's; it tells
-    neither batch nor schedule: 250,000 steps of 1,200 seconds are 29 epochs of three speeds.
+    Gulati et al. have a depthwise kernel of 32 frames; ours must be odd to be centred, and has 31.
+    They do not give the widths of embedding and joiner; with 320 the transducer without CTC has
+    their 30.7 million parameters at 1,000 pieces. SpecAugment and speed perturbation are the
+    paper's. It gives neither batch size nor schedule: 250,000 steps of 1,200 seconds are 29 epochs
+    of three speeds.
     """
     return Config(
         data=prepared("data", 2000),
@@ -68,7 +69,7 @@ def base() -> Config:
 
 
 def prepared(folder: str, vocab_size: int) -> DataConfig:
-    """What prepare.sh made in this folder."""
+    """The data that prepare.sh made in this folder."""
     fbank = RECIPE / folder / "fbank"
     return DataConfig(
         train_cuts=fbank / "librispeech_cuts_train.jsonl.gz",
@@ -81,9 +82,9 @@ def prepared(folder: str, vocab_size: int) -> DataConfig:
 def rows() -> dict[str, tuple[int, int | None, str, str]]:
     """Vocabulary, classes in the softmax, softmax and auxiliary losses of each row of Table 1.
 
-    A row without auxiliary losses is the transducer alone: the paper names no joint CTC for this
+    A row without auxiliary losses is the transducer alone: the paper mentions no joint CTC for this
     corpus. The others have joint CTC and one intermediate loss, in the middle of the encoder;
-    sampling "from SC-CTC" is from the posterior of the latter.
+    sampling "from SC-CTC" uses the posterior of the intermediate loss.
     """
     return {
         "full_2000": (2000, None, "full", "_noaux"),
@@ -105,7 +106,7 @@ def rows() -> dict[str, tuple[int, int | None, str, str]]:
 
 
 def variants() -> dict[str, Config]:
-    """The rows of Table 1 and k2's pruned loss, on 960 hours and on 100."""
+    """The rows of Table 1 and k2's pruned loss, on 960 hours and on 100 hours."""
     named = {}
     endings = recipes.auxiliaries(CtcConfig(), layers=(8,))
     for name, (vocab_size, num_sampled, softmax, ending) in rows().items():
@@ -119,7 +120,7 @@ def variants() -> dict[str, Config]:
 
 
 def hundred_hours(config: Config, vocab_size: int) -> Config:
-    """The same variant on train-clean-100, for 75 epochs of its three speeds in smaller steps."""
+    """The same variant on train-clean-100, for 75 epochs of three speeds in smaller steps."""
     return replace(
         config,
         data=prepared("data_100", vocab_size),

@@ -1,10 +1,10 @@
-"""Choose what suits a corpus: its vocabulary, and the model and training for it.
+"""Choose the vocabulary, the model and the training for a corpus.
 
     template_plan.py vocabulary RAW_TRAIN_CUTS     prints `bpe 250`, or `characters`
     template_plan.py training RAW_TRAIN_CUTS LANG_DIR [--steps N]     prints train.py's arguments
 
-The rules are of the thumb, meant to be a start: change them by --vocab-size, --steps and train.py's
-own options.
+These are rules of thumb to start with: --vocab-size, --steps and train.py's own options override
+them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from icefall_sampled.script import run_script
 from icefall_sampled.tokens import load_tokens
 from local.train_bpe import read_transcripts, train
 
-# Hours of training speech up to which a size is right.
+# Each size with the maximum hours of training speech for it.
 VOCABULARIES = ((1, 100), (10, 250), (100, 500), (500, 1000), (float("inf"), 2000))
 MODELS = ((2, "tiny"), (20, "small"), (200, "medium"), (float("inf"), "large"))
-# Passes over the corpus and its slower and faster copies, and seconds in an optimizer step.
+# Passes over the corpus with its slower and faster copies, and seconds in an optimizer step.
 SPEEDS, PASSES = 3, {"tiny": 13, "small": 20, "medium": 20, "large": 20}
 STEP_SECONDS = {"tiny": 20, "small": 40, "medium": 200, "large": 1200}
 FEWEST_STEPS, MOST_STEPS = 2400, 250_000
-# The tiny model begins with the short utterances: with those of all lengths, CTC stays for long
-# where it says nothing but blank (docs/log.md).
+# The tiny model begins with the short utterances: with all lengths, CTC emits nothing but blank for
+# a long time (docs/log.md).
 SHORT_SECONDS, SHORT_PERCENTILE, MOST_SHORT_EPOCHS = 2.0, 20, 50
 
 
@@ -40,14 +40,14 @@ def hours_of(cuts: Path) -> float:
 
 
 def first_fit(table: tuple[tuple[float, int | str], ...], hours: float) -> int | str:
-    """The entry for so many hours."""
+    """The entry for this many hours."""
     return next(value for limit, value in table if hours <= limit)
 
 
 def choose_vocabulary(cuts: Path) -> str:
-    """Word pieces, as many as the hours are good for and the text allows; or characters.
+    """Word pieces, as many as suit the hours and the text allows; or characters.
 
-    Characters where they alone would be most of the pieces, as in Mandarin or Japanese.
+    Characters are chosen if they would be most of the pieces, as in Mandarin or Japanese.
     """
     size = int(first_fit(VOCABULARIES, hours_of(cuts)))
     lines = read_transcripts(read_cuts(cuts, argument="CUTS"))
@@ -66,7 +66,7 @@ def choose_vocabulary(cuts: Path) -> str:
 
 
 def short_first(cuts: Path, steps: int) -> list[float]:
-    """The longest utterance of each of the first epochs, which take so many steps together."""
+    """The maximum utterance length of each of the first epochs, which take `steps` in total."""
     durations = [cut.duration for cut in read_cuts(cuts, argument="CUTS")]
     limit = max(SHORT_SECONDS, math.ceil(10 * np.percentile(durations, SHORT_PERCENTILE)) / 10)
     short = SPEEDS * sum(seconds for seconds in durations if seconds <= limit)
@@ -75,12 +75,12 @@ def short_first(cuts: Path, steps: int) -> list[float]:
 
 
 def choose_training(cuts: Path, lang_dir: Path, steps: int) -> str:
-    """The variant and the options of train.py for so much speech."""
+    """The variant and the options of train.py for this amount of speech."""
     hours, vocab_size = hours_of(cuts), load_tokens(lang_dir).vocab_size
     model = str(first_fit(MODELS, hours))
     passes = round(hours * 3600 * SPEEDS * PASSES[model] / STEP_SECONDS[model])
     steps = steps or min(max(passes, FEWEST_STEPS), MOST_STEPS)
-    # The paper's shares: 300 of 2,000 pieces; of few pieces relatively more.
+    # As in the paper, 300 of 2,000 pieces; a larger share of small vocabularies.
     classes = min(300, max(vocab_size // 5, 50), vocab_size)
     options: list[tuple[str, object]] = [
         ("--sampling.num-sampled", classes),
@@ -103,13 +103,13 @@ def main(
     *,
     steps: int = 0,
 ) -> None:
-    """Print what suits a corpus.
+    """Print the choices for a corpus.
 
     Args:
-        what: which choice.
+        what: the choice to print.
         cuts: the training cuts, without copies of other speeds.
         lang_dir: folder of the token table, for training.
-        steps: optimizer steps; 0 chooses them by the hours of speech.
+        steps: optimizer steps; 0 chooses the number by the hours of speech.
     """
     if what == "vocabulary":
         print(choose_vocabulary(cuts))

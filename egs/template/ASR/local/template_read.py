@@ -1,15 +1,15 @@
-"""Make one manifest of cuts from what somebody has: audio files and their texts.
+"""Make one manifest of cuts from audio files and their texts.
 
-    template_read.py OUT_CUTS --audio DIR                        each a.wav with its a.txt beside it
+    template_read.py OUT_CUTS --audio DIR                        each a.wav has an a.txt beside it
     template_read.py OUT_CUTS --audio DIR --transcripts FILE     lines `a.wav the text`
-    template_read.py OUT_CUTS --cuts cuts.jsonl.gz               cuts of lhotse's that load audio
+    template_read.py OUT_CUTS --cuts cuts.jsonl.gz               lhotse cuts that load audio
 
-DIR is searched to its bottom. The first column of FILE is a path from DIR, with or without its
-ending, or a file's bare name where that is unique; the second, after a tab or a space, the text.
-Audio is resampled to 16 kHz when it is read, and several channels are taken as the first alone.
+DIR is searched recursively. The first column of FILE is a path relative to DIR, with or without its
+suffix, or a bare file name if that is unique; the second, after a tab or a space, is the text.
+Audio is resampled to 16 kHz when it is read, and only the first channel is used.
 
-A file without a text, a text without a file, an empty text and a file that is no audio are left
-out and reported, in OUT_CUTS' name with `.rejects.jsonl` as well.
+Files without a text, texts without a file, empty texts and files that are not audio are left out,
+and reported in the log and in OUT_CUTS' name with `.rejects.jsonl`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """An audio file and what is said in it."""
+    """An audio file and its text."""
 
     id: str
     audio: Path
@@ -53,16 +53,16 @@ class Item:
 
 
 def clean(text: str, case: str) -> str:
-    """One spelling of each character, one space between words, and the wanted case."""
+    """Normalise Unicode, spaces between words, and the case."""
     text = " ".join(unicodedata.normalize("NFC", text).split())
     return {"keep": text, "lower": text.lower(), "upper": text.upper()}[case]
 
 
 def audio_files(folder: Path) -> dict[str, Path]:
-    """The audio files in a folder and below it, by their paths from it without ending.
+    """The audio files in a folder and below it, by their relative paths without suffix.
 
     Raises:
-        ValueError: where there are none, or two differ in their ending alone.
+        ValueError: if there are none, or two differ only in their suffix.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
@@ -77,7 +77,7 @@ def audio_files(folder: Path) -> dict[str, Path]:
 
 
 def texts_beside(files: dict[str, Path], rejects: Rejects) -> dict[str, str]:
-    """The texts in the .txt of each audio file, by the name of the audio."""
+    """The text in the .txt file of each audio file, by the name of the audio."""
     texts = {}
     for name, path in files.items():
         try:
@@ -93,7 +93,7 @@ def texts_of(transcripts: Path, files: dict[str, Path], rejects: Rejects) -> dic
     """The texts in a file of two columns, by the name of the audio.
 
     Raises:
-        ValueError: where it cannot be read.
+        ValueError: if it cannot be read.
     """
     try:
         lines = transcripts.read_text(encoding="utf-8-sig").splitlines()
@@ -119,7 +119,7 @@ def texts_of(transcripts: Path, files: dict[str, Path], rejects: Rejects) -> dic
 
 
 def read_items(items: list[Item]) -> list[tuple[Item, MonoCut | None, str]]:
-    """A cut of each audio file, or the reason why there is none."""
+    """A cut for each audio file, or the reason why there is none."""
     return [(item, *_read(item)) for item in items]
 
 
@@ -128,7 +128,7 @@ def _read(item: Item) -> tuple[MonoCut | None, str]:
         return None, "empty transcript"
     try:
         recording = Recording.from_file(item.audio, recording_id=item.id)
-    except Exception as error:  # whatever a broken file makes a codec raise
+    except Exception as error:  # a broken file makes a codec raise anything
         return None, f"unreadable: {type(error).__name__}: {error}"
     if recording.num_samples <= 0:
         return None, "there is no sound in it"
@@ -218,10 +218,10 @@ def main(
         audio: folder of audio files.
         transcripts: file of two columns; without it each audio file has a .txt beside it.
         cuts: a lhotse manifest, instead of a folder.
-        speakers: whether a file's folder tells its speaker.
-        case: of the texts.
-        num_jobs: processes.
-        max_rejected_percent: stop where more than this share of the files cannot be used.
+        speakers: whether the name of a file's folder is its speaker.
+        case: the case of the texts.
+        num_jobs: number of processes.
+        max_rejected_percent: stop if more than this share of the files cannot be used.
     """
     if (audio is None) == (cuts is None):
         raise ValueError("either --audio or --cuts must be given, and not both")

@@ -1,10 +1,9 @@
-"""Split cuts into train, dev and test, by speaker where enough of them are known.
+"""Split cuts into train, dev and test, by speaker if enough speakers are known.
 
     template_split.py CUTS TRAIN DEV TEST [--percent 5]
 
-Who goes where is decided by a hash of the speaker, or of the utterance, and so is the order of the
-cuts: the same input gives the same split everywhere. Dev and test get the same share, of at most an
-hour each.
+A hash of the speaker, or of the utterance, decides the set and the order of the cuts: the same
+input gives the same split everywhere. Dev and test get the same share, of at most an hour each.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 def hashed(name: str) -> str:
-    """What the order is by."""
+    """The sort key."""
     return hashlib.sha256(name.encode()).hexdigest()
 
 
 def units_of(cuts: list[Cut]) -> dict[str, list[Cut]]:
-    """What must stay together: a speaker's cuts, or each cut where speakers are few or unknown."""
+    """Groups that stay together: a speaker's cuts, or each cut if speakers are few or unknown."""
     speakers = {cut.supervisions[0].speaker for cut in cuts}
     by_speaker = None not in speakers and len(speakers) >= ENOUGH_SPEAKERS
     units: dict[str, list[Cut]] = {}
@@ -42,10 +41,10 @@ def units_of(cuts: list[Cut]) -> dict[str, list[Cut]]:
 
 
 def split(cuts: list[Cut], *, percent: float) -> tuple[list[Cut], list[Cut], list[Cut]]:
-    """Train, dev and test; the two last have at least one cut each.
+    """Train, dev and test; the last two have at least one cut each.
 
     Raises:
-        ValueError: where there are too few cuts for that.
+        ValueError: if there are too few cuts for that.
     """
     units = units_of(cuts)
     if len(units) < 3:
@@ -53,7 +52,7 @@ def split(cuts: list[Cut], *, percent: float) -> tuple[list[Cut], list[Cut], lis
     wanted = min(percent / 100 * sum(cut.duration for cut in cuts), LONGEST_HELD_OUT_SECONDS)
     order = sorted(units, key=hashed)
     held_out: list[list[Cut]] = []
-    for sets_after in (2, 1):  # dev leaves units for test and train, test for train
+    for sets_after in (2, 1):  # dev leaves groups for test and train, test for train
         part: list[Cut] = []
         while not part or (sum(cut.duration for cut in part) < wanted and len(order) > sets_after):
             part += units[order.pop(0)]

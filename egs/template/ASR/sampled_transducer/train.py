@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Train on a corpus of your own: four sizes of Conformer with sampled softmax.
 
-What is special here: nothing, and so there is a variant for each amount of speech, tiny up to two
-hours, small up to 20, medium up to 200, large above; `tiny_full` and so on are the same with the
-full softmax, `tiny_pruned` and so on with k2's pruned loss.
-run.sh chooses among them and calls this program with the corpus' own paths:
+Nothing is special here, so there is a variant for each amount of speech: tiny up to two hours,
+small up to 20, medium up to 200, large above; `tiny_full` and so on are the same with the full
+softmax, `tiny_pruned` and so on with k2's pruned loss. run.sh chooses among them and calls this
+program with the paths of the corpus:
 
     train.py small --data.train-cuts … --data.dev-cuts … --data.lang-dir … --exp-dir …
 
@@ -34,7 +34,7 @@ RECIPE = Path(__file__).resolve().parent.parent
 
 
 def base() -> Config:
-    """The small model, which a CPU can train: half of the regularisation of the large one."""
+    """The small model, which a CPU can train, with half of the large model's regularisation."""
     return Config(
         data=DataConfig(max_duration_seconds=40.0),
         spec_augment=SpecAugmentConfig(probability=0.5, max_masked_fraction=0.2),
@@ -52,9 +52,9 @@ def base() -> Config:
 
 
 def tiny() -> Config:
-    """A third of the small model's work at each step, which counts where there are few hours.
+    """A third of the small model's work at each step, which matters with few hours of speech.
 
-    One thread: on two cores, two of them wait for each other whenever something else runs.
+    It uses one thread: on two cores, two threads wait for each other if something else runs.
     """
     return replace(
         base(),
