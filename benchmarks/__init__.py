@@ -1,1 +1,1 @@
-"""What the losses cost beside other packages' losses; see README.md."""
+"""The cost of our losses and searches compared with other packages; see README.md."""

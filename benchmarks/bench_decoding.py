@@ -3,9 +3,9 @@
 
     python -m benchmarks.bench_decoding --checkpoints exp/example_ctc exp/stateless
 
-The models are widened to the paper's J of 640 and to V classes without a change in what they say
-(see widened.py); each search runs in a process of its own. A measurement that is in the results
-already is passed over. What the columns mean is below.
+The models are widened to the paper's J of 640 and to V classes without changing their outputs (see
+widened.py); each search runs in its own process. Measurements that are already in the results are
+skipped. The meaning of the columns is below.
 """
 
 from __future__ import annotations
@@ -42,26 +42,27 @@ COLUMNS = (
     "peak_rss_mib", "machine", "cores", "ram_gib", "os", "python", "torch", "peer_version",
     "commit", "dirty", "model",
 )  # fmt: skip
-"""Times are processor time: the median over the repeats and its range; total_seconds is the clock's
-median. peak_rss_mib is what the process took beyond model and encoder output. errors are those of
-this batch, not of a whole set."""
+"""Times are processor time: the median over the repeats and their range; total_seconds is the
+median wall-clock time. peak_rss_mib is the memory of the process without model and encoder output.
+errors are those of this batch, not of a whole set."""
 IDENTITY = (
     "method", "predictor", "vocab_size", "batch_size", "beam", "max_gap", "ctc_top_k",
     "blank_skip", "environment", "machine", "commit", "dirty", "model",
 )  # fmt: skip
-"""Two rows that agree in these are of the same measurement."""
+"""Two rows with equal values here belong to the same measurement."""
 
 VARIANTS = ((0, 1.0), (100, 1.0), (0, 0.99), (100, 0.99))
-"""ctc_top_k and blank_skip."""
+"""Pairs of ctc_top_k and blank_skip."""
 
 
 def make_settings(
     *, vocab_sizes: tuple[int, ...], batch_size: int, batch_alone: int
 ) -> list[Setting]:
-    """What is measured, the largest V with all variants; the slow ones last.
+    """The measurements: all variants for the largest V, and slow searches last.
 
-    The LSTM's searches run beside torch 2, the stateless predictor's beside k2, whose fast beam
-    search takes no other; greedy search and its peer run in both, so that the two can be compared.
+    Searches with the LSTM run in the torch2 environment. Those with the stateless predictor run in
+    the k2 environment, because k2's fast beam search takes no other predictor. Greedy search and
+    its peer run in both, so that the two can be compared.
     """
     usual = Setting(method="", predictor="lstm", vocab_size=0, batch_size=batch_size)
     lstm = ("one by one", "greedy", "modified_beam", "time_sync_beam")
@@ -101,7 +102,7 @@ def run_settings(
     settings: list[Setting], *, path: Path, repeats: int, checkpoints: tuple[Path, ...],
     cuts: CutSet, lang_dir: Path,
 ) -> int:  # fmt: skip
-    """Measure what is not in the results yet; give how many rows were added."""
+    """Measure what is not in the results yet; return the number of added rows."""
     common = machine() | code(DECODING)
     there = {tuple(r[name] for name in IDENTITY) for r in rows.read(path, columns=COLUMNS)}
     with tempfile.TemporaryDirectory() as folder:
@@ -122,11 +123,11 @@ def run_settings(
 
 
 def measure(setting: Setting, repeats: int, inputs: Path) -> dict[str, Any]:
-    """Run a worker and give the columns that it knows; never raises for what a worker does."""
+    """Run a worker and return its columns; errors of the worker are not raised."""
     python = ROOT / FOLDERS[setting.environment] / "bin/python"
     if not python.is_file():
         return {"status": "not installed", "note": "see benchmarks/setup_peers.sh"}
-    # Searches that take seconds an utterance are not repeated as often.
+    # Searches that take seconds for each utterance are repeated less often.
     job = {
         "setting": asdict(setting),
         "repeats": 1 if METHODS[setting.method].slow else repeats,
@@ -145,7 +146,7 @@ def measure(setting: Setting, repeats: int, inputs: Path) -> dict[str, Any]:
 
 
 class _Inputs:
-    """Widened models with what the trained encoder gave, in files that are each made once."""
+    """Files with widened models and the trained encoder's output, each made once."""
 
     def __init__(
         self, folder: Path, checkpoints: tuple[Path, ...], cuts: CutSet, lang_dir: Path
@@ -159,10 +160,10 @@ class _Inputs:
             self._models[kind], self._names[kind] = model, exp_dir.name
 
     def name(self, kind: str) -> str:
-        """Of the model with such a predictor.
+        """The name of the model with this kind of predictor.
 
         Raises:
-            ValueError: where there is none.
+            ValueError: if there is none.
         """
         if kind not in self._names:
             raise ValueError(f"checkpoints must have one with a predictor.kind of {kind}")
@@ -195,7 +196,7 @@ class _Inputs:
         return {"speech_seconds": round(sum(cut.duration for cut in chosen), 2)}
 
     def errors(self, setting: Setting, found: list[list[int]]) -> dict[str, Any]:
-        """Columns about what was found."""
+        """Columns about the errors of the hypotheses."""
         texts = [cut.supervisions[0].text for cut in self._chosen(setting)]
         counts = errors([self._tokens.decode(labels) for labels in found], texts)
         return {"errors": counts.total, "words": counts.reference}
@@ -219,10 +220,10 @@ def main(
             with a stateless predictor.
         data_dir: the recipe's data, with the features of test-announce.
         vocab_sizes: V, blank included.
-        batch_size: utterances of a batch.
-        batch_alone: utterances for searches that take one after the other, and seconds for each.
-        repeats: of each measurement.
-        methods: which searches.
+        batch_size: utterances in a batch.
+        batch_alone: utterances for searches that decode one at a time, in seconds each.
+        repeats: number of repeats of each measurement.
+        methods: the searches to measure.
         results: CSV file that rows are added to.
     """
     for name in methods:

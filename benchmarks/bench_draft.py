@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a draft costs in accuracy: the loss and its gradient with and without, on trained models.
+"""The accuracy of a draft pass: loss and gradient with and without it, on trained models.
 
     python benchmarks/bench_draft.py --checkpoints exp/example_ctc/step-*.pt --out draft.csv
 
 For each checkpoint, softmax (sampled and full), number of negatives in the draft and threshold:
 the share of lattice nodes kept, the relative error of each utterance's loss, and the cosine
 between gradients with and without the draft, for the joiner's four inputs. "No draft" rows show
-what `min_occupancy` alone does.
+the effect of `min_occupancy` alone.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ COLUMNS = (
 
 
 def batches(config: Config, tokens: TokenTable, seconds: float, count: int) -> Iterator[Batch]:
-    """`count` batches of dev, spread over its durations."""
+    """`count` batches of dev, spread over the range of durations."""
     cuts = read_cuts(config.data.dev_cuts, argument="data.dev_cuts")
     usable, _ = usable_cuts(cuts, tokens, config.data, subsampling=config.encoder.subsampling)
     ordered = sorted(usable, key=lambda cut: (cut.duration, cut.id))
@@ -60,7 +60,7 @@ def batches(config: Config, tokens: TokenTable, seconds: float, count: int) -> I
 
 
 class Case:
-    """One batch, encoded; its exact losses and gradients."""
+    """One encoded batch, with its exact losses and gradients."""
 
     def __init__(self, model: Transducer, batch: Batch, num_sampled: int) -> None:
         with torch.no_grad():
@@ -114,7 +114,7 @@ class Case:
         return losses.detach(), list(torch.autograd.grad(losses.sum(), self.inputs))
 
     def kept(self, draft: SampledVocabulary | None, min_occupancy: float) -> tuple[float, float]:
-        """How many nodes the draft keeps, and of how many."""
+        """The number of nodes that the draft keeps, and of all nodes."""
         encoder_out, predictor_out, weight, bias = (x.detach() for x in self.inputs)
         frames, labels = self.lengths
         nodes = valid_positions(encoder_out.shape[1], frames)[:, :, None]
@@ -200,13 +200,13 @@ def rows(
 def main(
     *, checkpoints: list[Path], out: Path, num_batches: int = 10, batch_seconds: float = 12.5
 ) -> None:
-    """Measure what drafts of several sizes cost in accuracy.
+    """Measure the accuracy of drafts of several sizes.
 
     Args:
-        checkpoints: of recipes in this repository; their dev cuts must still be there.
+        checkpoints: of recipes in this repository; their dev cuts must still exist.
         out: CSV to write.
         num_batches: batches of dev, from its shortest utterances to its longest.
-        batch_seconds: speech in each.
+        batch_seconds: speech in each batch.
     """
     torch.set_flush_denormal(True)
     with out.open("w", newline="") as file:

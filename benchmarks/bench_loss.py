@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Time and peak memory of transducer losses, ours and others', in one process each.
+"""Time and peak memory of transducer losses, ours and others', each in its own process.
 
     python -m benchmarks.bench_loss --vocab-sizes 500 2000 --batches random sorted
     python -m benchmarks.bench_loss --posteriors random trained --checkpoint exp/example_ctc
     python -m benchmarks.bench_loss --methods "k2 pruned" "fused sampled" --flush yes no
 
-A measurement that is in the results already, for this state of the code and this machine, is
-passed over, so the same command goes on where it stopped. What the columns mean is in rows.py.
+Measurements that are already in the results, for this state of the code and this machine, are
+skipped, so the same command continues where it stopped. rows.py explains the columns.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FOLDERS = {"k2": ".venv", "torch2": ".venv-torch2", "torchaudio": ".venv-torchau
 
 
 def interpreter(method: str) -> tuple[str, Path]:
-    """The environment of a method, and its Python; ours runs in that of the harness."""
+    """The environment of a method, and its Python; our losses run in the current one."""
     name = METHODS[method].environment
     package = METHODS[method].package
     here = package is None or _imports(package)
@@ -55,7 +55,7 @@ def _imports(package: str) -> bool:
 
 
 def measure(setting: Setting, plan: Plan, outputs: Path | None) -> dict[str, Any]:
-    """Run a worker and give the columns that it knows; never raises for what a worker does."""
+    """Run a worker and return its columns; errors of the worker are not raised."""
     environment, python = interpreter(setting.method)
     row = {"environment": environment}
     if not python.is_file():
@@ -94,14 +94,14 @@ def run_settings(
     checkpoint: Path | None = None,
     exact_frames: bool = False,
 ) -> int:
-    """Measure what is not in the results yet; give how many rows were added.
+    """Measure what is not in the results yet; return the number of added rows.
 
     Args:
         settings: what to measure.
         path: CSV file of results.
         plan: how often to repeat.
-        again: measure also what is there already.
-        checkpoint: folder of a training run, where a setting has trained posteriors.
+        again: also measure what is already in the results.
+        checkpoint: folder of a training run, if a setting has trained posteriors.
         exact_frames: see `Trained.outputs`.
     """
     if checkpoint is None and any(s.posteriors == "trained" for s in settings):
@@ -161,7 +161,7 @@ def make_settings(
     batch_size: int,
     **common: Any,
 ) -> list[Setting]:
-    """All combinations; the batches of one kind together, so that a stopped run is of use."""
+    """All combinations, with the batches of one kind together, so that a partial run is useful."""
     shapes = [
         (f"{kind}-{i}", i, batch)
         for kind in batches
@@ -209,22 +209,22 @@ def main(
     """Measure time and peak memory of transducer losses; each result is a row of a CSV file.
 
     Args:
-        methods: which losses.
+        methods: the losses to measure.
         vocab_sizes: V, blank included.
-        num_sampled: K of the sampled ones; more where an utterance has more labels.
+        num_sampled: K of the sampled losses; more if an utterance has more labels.
         joiner_width: J.
-        batches: utterances at random, or of similar length.
-        num_batches: of each kind.
+        batches: random utterances, or utterances of similar length.
+        num_batches: number of batches of each kind.
         batch_size: N.
         posteriors: random logits, or those of a trained model, which concentrate.
         checkpoint: folder of a training run, for trained posteriors.
-        flush: whether denormal numbers count as zero.
-        threads: of each measurement.
+        flush: whether denormal numbers are flushed to zero.
+        threads: number of threads.
         device: cpu or cuda.
         seed: of shapes and tensors.
         plan: how often to repeat.
         results: CSV file that rows are added to.
-        again: measure also what is there already.
+        again: also measure what is already in the results.
     """
     for name in methods:
         if name not in METHODS:

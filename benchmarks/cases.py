@@ -1,4 +1,4 @@
-"""What every loss of the benchmark is given: shapes of real utterances, and tensors for them."""
+"""Inputs for all losses of the benchmark: shapes of real utterances, and their tensors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 SHAPES = Path(__file__).with_name("shapes.csv")
 KINDS = ("random", "sorted")
 PADDED_BIAS = -30.0
-"""Of the classes that a trained output layer is filled up with: their posterior is nothing."""
+"""Bias of the classes that pad a trained output layer: their posterior is practically zero."""
 
 Shape = tuple[int, int]
 """Encoder frames T and labels U of an utterance."""
@@ -22,7 +22,7 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One measurement: which loss, on what, how."""
+    """One measurement: the loss, its inputs and options."""
 
     method: str
     vocab_size: int
@@ -31,17 +31,17 @@ class Setting:
     batch: str
     """Name of the batch: random-0, sorted-2, sweep-T …"""
     shapes: tuple[Shape, ...]
-    """Of each utterance; with trained posteriors what comes nearest to them."""
+    """Shape of each utterance; trained posteriors have the nearest possible shapes."""
     posteriors: str
     """"random" or "trained"."""
     flush: bool
-    """Whether denormal numbers count as zero."""
+    """Whether denormal numbers are flushed to zero."""
     threads: int
     device: str
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        """What json.dumps takes."""
+        """A dictionary for json.dumps."""
         return asdict(self)
 
     @staticmethod
@@ -53,7 +53,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """The tensors of one measurement; the first six want gradients."""
+    """The tensors of one measurement; the first six require gradients."""
 
     encoder_out: Tensor
     """(N, T, J)"""
@@ -74,20 +74,20 @@ class Case:
     target_lengths: Tensor
     """(N,)"""
     probs: Tensor
-    """(N, V) mean posterior of CTC, from which to sample."""
+    """(N, V) mean CTC posterior to sample from."""
     uniform: bool
     """Whether to sample uniformly instead."""
 
     @property
     def leaves(self) -> list[Tensor]:
-        """The tensors that want gradients."""
+        """The tensors that require gradients."""
         return [x for x in self._tensors().values() if x.requires_grad]
 
     def _tensors(self) -> dict[str, Tensor]:
         return {k: x for k, x in vars(self).items() if isinstance(x, Tensor)}
 
     def prepared(self, device: torch.device) -> Case:
-        """On a device, as leaves."""
+        """The tensors on a device, as leaves."""
         moved: dict[str, Any] = {k: x.detach().to(device) for k, x in self._tensors().items()}
         wanted = "encoder_out predictor_out weight bias simple_am simple_lm"
         for name in wanted.split():
@@ -99,13 +99,13 @@ def draw_shapes(kind: str, *, batch_size: int, count: int, seed: int) -> list[tu
     """Batches of LibriSpeech shapes.
 
     Args:
-        kind: "random" utterances, or "sorted" by length, so that a batch holds similar ones.
+        kind: "random" utterances, or "sorted" by length, so that a batch has similar ones.
         batch_size: N.
-        count: batches; those of "sorted" come from all over the corpus.
-        seed: what is drawn; a larger count only appends.
+        count: number of batches; those of "sorted" are spread over the corpus.
+        seed: of the random choices; a larger count only appends batches.
 
     Raises:
-        ValueError: where the kind is unknown or there are not that many batches.
+        ValueError: if the kind is unknown or there are not that many batches.
     """
     if kind not in KINDS:
         raise ValueError(f"batches must be among {KINDS}, was {kind!r}")
@@ -151,11 +151,11 @@ def random_case(setting: Setting) -> Case:
 
 
 def trained_case(setting: Setting, outputs: dict[str, Tensor]) -> Case:
-    """A trained model's outputs in the size that is asked for, their posteriors as they were.
+    """A trained model's outputs in the wanted size, with unchanged posteriors.
 
-    The joiner is widened with zeros. The vocabulary is filled up with classes whose logit is
-    always -30. The simple joiner of the pruned losses, which the model was not trained with,
-    gets the output layer's own weights.
+    The joiner is widened with zeros. The vocabulary is padded with classes whose logit is always
+    -30. The model was trained without the simple joiner of the pruned losses, so this gets the
+    weights of the output layer.
 
     Args:
         setting: joiner width and vocabulary, neither smaller than the model's.

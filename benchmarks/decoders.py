@@ -1,4 +1,4 @@
-"""The searches that are measured: ours, the loop that is written first, and torchaudio's."""
+"""The measured searches: ours, the plain loop over nodes, and torchaudio's."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Decode = Callable[[Transducer, Encoded, SearchConfig], list[Labels]]
 
 
 def ours(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[Labels]:
-    """Any of this project's searches, as decode.py calls it."""
+    """Any of this project's searches, called as in decode.py."""
     return [best[0].tokens for best in search(model, encoded, config)]
 
 
 @torch.no_grad()
 def one_by_one(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[Labels]:
-    """Greedy search as it is written first: utterance by utterance, node by node."""
+    """Greedy search as a plain loop: utterance by utterance, node by node."""
     joiner, predictor, found = model.joiner, model.predictor, []
     for frames, length in zip(encoded.out, encoded.lengths.tolist(), strict=True):
         labels: Labels = []
@@ -49,21 +49,21 @@ def one_by_one(model: Transducer, encoded: Encoded, config: SearchConfig) -> lis
 
 @torch.no_grad()
 def torchaudio_beam(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[Labels]:
-    """RNNTBeamSearch, utterance by utterance, as it takes no batch."""
+    """RNNTBeamSearch, utterance by utterance, because it takes no batch."""
     from torchaudio.models import RNNTBeamSearch  # type: ignore[import-not-found]
 
     V = model.vocab_size
-    # Blank is the last class there, as in the package's own models; here it is the first.
+    # In torchaudio blank is the last class, as in its own models; here it is the first.
     decoder = RNNTBeamSearch(_AsRnnt(model), V - 1, step_max_tokens=config.max_symbols)
     found = []
     for frames, length in zip(encoded.out, encoded.lengths, strict=True):
         best = decoder(frames[: int(length)], length[None], config.beam)[0]
-        found.append([label + 1 for label in best[0][1:]])  # the first one is the start
+        found.append([label + 1 for label in best[0][1:]])  # the first label is the start symbol
     return found
 
 
 class _AsRnnt(torch.nn.Module):
-    """What RNNTBeamSearch asks of a model; label k of ours is its k - 1."""
+    """The model interface of RNNTBeamSearch; our label k is its label k - 1."""
 
     def __init__(self, model: Transducer) -> None:
         super().__init__()
@@ -72,13 +72,13 @@ class _AsRnnt(torch.nn.Module):
         self._weight, self._bias = output.weight.roll(-1, 0), output.bias.roll(-1, 0)
 
     def transcribe(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """The encoder has been called already."""
+        """Return the frames: the encoder has already been called."""
         return self._joiner.encoder_projection(frames), lengths
 
     def predict(
         self, labels: Tensor, lengths: Tensor, state: list[list[Tensor]] | None
     ) -> tuple[Tensor, Tensor, list[list[Tensor]]]:
-        """(n, 1) labels -> (n, 1, J) and the state, of which each part is (n, …)."""
+        """(n, 1) labels -> (n, 1, J) and the state, whose parts are (n, …)."""
         before = (
             self._predictor.initial_state(len(labels), labels.device)
             if state is None
@@ -102,7 +102,7 @@ def _conformer_m() -> Conformer:
 
 @torch.no_grad()
 def encoder(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[Labels]:
-    """No search: the paper's Conformer-M with random weights, on as much sound."""
+    """No search: the paper's Conformer-M with random weights, on the same amount of audio."""
     lengths = encoded.lengths * model.config.encoder.subsampling
     features = torch.randn(len(lengths), int(lengths.max()), EncoderConfig().num_features)
     _conformer_m()(features, lengths)
@@ -111,13 +111,13 @@ def encoder(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[L
 
 @dataclass(frozen=True)
 class Decoder:
-    """A search that is measured."""
+    """A measured search."""
 
     decode: Decode
     package: str = ""
-    """Of a peer."""
+    """The package of a peer."""
     slow: bool = False
-    """Takes seconds for an utterance: measured once, on a few of them."""
+    """Whether it takes seconds for each utterance: then it is measured once, on a few of them."""
 
 
 METHODS: dict[str, Decoder] = {
@@ -130,10 +130,10 @@ METHODS: dict[str, Decoder] = {
     "fast_beam": Decoder(ours, "k2"),
     "torchaudio": Decoder(torchaudio_beam, "torchaudio", slow=True),
 }
-"""`fast_beam` is k2's search: its RnntDecodingStreams do all but the model's own arithmetic."""
+"""`fast_beam` is k2's search: RnntDecodingStreams do everything except the model's computation."""
 
 
 def search_config(method: str, fields: dict[str, Any]) -> SearchConfig:
-    """The config of a method; that of a peer has its beam and limit of labels."""
+    """The config of a method; for a peer it gives the beam and the limit of labels."""
     name = method if METHODS[method].decode is ours else "greedy"
     return SearchConfig(method=name, **fields)  # type: ignore[arg-type]

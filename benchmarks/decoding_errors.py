@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Word errors of each search, with and without constraint and blank skip, on a recipe's test set.
+"""Word errors of each search on a recipe's test set, with and without constraint and blank skip.
 
     python -m benchmarks.decoding_errors --checkpoints exp/example_ctc exp/stateless
 
-The models are as they were trained. What a search costs is measured by bench_decoding.py; here
-`cpu_seconds` only tells which settings are worth it. Rows that are there already are passed over.
+The models are not widened. bench_decoding.py measures the cost of a search; `cpu_seconds` here only
+shows which settings are worth it. Rows that already exist are skipped.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ COLUMNS = (
 IDENTITY = (
     "model", "set", "method", "beam", "max_gap", "ctc_top_k", "blank_skip", "commit", "dirty",
 )  # fmt: skip
-"""Two rows that agree in these are of the same measurement."""
+"""Two rows with equal values here belong to the same measurement."""
 
 Encodings = list[tuple[Encoded, tuple[str, ...], float]]
-"""Of each batch: what the encoder gave, the references, and seconds of speech."""
+"""For each batch: the encoder output, the references, and seconds of speech."""
 
 
 @torch.no_grad()
 def encodings(model: Transducer, tokens: TokenTable, cuts_file: Path) -> Encodings:
-    """A test set in the batches in which decode.py takes it."""
+    """Encode a test set in the batches of decode.py."""
     cuts = read_cuts(cuts_file, argument="set")
     batches = ordered_batches(cuts, tokens, max_duration_seconds=200.0)
     return [
@@ -57,7 +57,7 @@ def encodings(model: Transducer, tokens: TokenTable, cuts_file: Path) -> Encodin
 
 
 def errors(found: list[str], texts: list[str]) -> ErrorCounts:
-    """Word errors of what was found against the references."""
+    """Word errors of the hypotheses against the references."""
     return score(
         Result(id=str(i), reference=text.split(), hypothesis=words.split())
         for i, (words, text) in enumerate(zip(found, texts, strict=True))
@@ -67,7 +67,7 @@ def errors(found: list[str], texts: list[str]) -> ErrorCounts:
 def measure(
     model: Transducer, encoded: Encodings, tokens: TokenTable, config: SearchConfig
 ) -> dict[str, Any]:
-    """The columns that are found out."""
+    """The measured columns."""
     found: list[list[int]] = []
     texts: list[str] = []
     began = time.process_time()
@@ -84,8 +84,8 @@ def measure(
 
 
 def settings(methods: tuple[str, ...], gaps: tuple[float, ...]) -> list[SearchConfig]:
-    """Each method with constraint and blank skip, and those that have a gap with others, too."""
-    usual = Setting.max_gap  # of the rows of time that these errors stand beside
+    """Each method with constraint and blank skip, and beam methods with other values of max_gap."""
+    usual = Setting.max_gap  # as in the timings that these errors are compared with
     found = [
         SearchConfig(method=method, max_gap=usual, ctc_top_k=top, blank_skip=skip)  # type: ignore[arg-type]
         for method, top, skip in product(methods, (0, 100), (1.0, 0.99, 0.95))
@@ -112,7 +112,7 @@ def main(
         checkpoints: folders of training runs of the asterisk recipe.
         data_dir: the recipe's data, with the features of the sets.
         sets: test sets.
-        methods: searches; fast_beam is passed over for models with an LSTM.
+        methods: searches; fast_beam is skipped for models with an LSTM.
         gaps: further values of max_gap.
         results: CSV file that rows are added to.
     """

@@ -1,4 +1,4 @@
-"""A figure of the searches: their errors against their time."""
+"""A figure of the searches: errors against time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARKERS = {"plain": "o", "K = 100": "s", "skip 0.99": "^", "K = 100, skip 0.99":
 
 
 def points(rows: list[Row], errors: list[Row], kind: str) -> list[tuple[str, str, float, float]]:
-    """Method, variant, real-time factor and WER of what was both timed and scored."""
+    """Method, variant, real-time factor and WER of the searches that were timed and scored."""
     found = []
     here = select(rows, predictor=kind, vocab_size=LARGE)
     here = [row for row in here if row["environment"] == beside(row["method"], kind)]
@@ -31,7 +31,7 @@ def points(rows: list[Row], errors: list[Row], kind: str) -> list[tuple[str, str
         top, skip = VARIANTS[variant]
         same = {"ctc_top_k": top, "blank_skip": skip, "max_gap": USUAL_GAP}
         timed = factor(here, method=method, **same)
-        # The loop is greedy search: its texts are the same.
+        # The plain loop is greedy search: its texts are the same.
         name = "greedy" if method == "one by one" else method
         scored = select(errors, predictor=kind, method=name, **same)
         if timed is not None and scored:
@@ -40,7 +40,7 @@ def points(rows: list[Row], errors: list[Row], kind: str) -> list[tuple[str, str
 
 
 def draw(rows: list[Row], errors: list[Row], path: Path) -> None:
-    """Word error rate against time, each method in each variant; methods are lines."""
+    """Draw word error rate against time: a line for each method, a point for each variant."""
     figure, grid = plt.subplots(1, len(KINDS), figsize=(11.5, 4.8), squeeze=False)
     for axes, kind in zip(grid[0], KINDS, strict=True):
         there = points(rows, errors, kind)

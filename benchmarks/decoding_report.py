@@ -1,4 +1,4 @@
-"""Tables of the searches: what they cost and how many errors they make."""
+"""Tables of the searches: their costs and errors."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from benchmarks.rows import Row
 from benchmarks.tables import is_ok, markdown, number, select
 
 KINDS = {"lstm": "torch2", "stateless": "k2"}
-"""Predictors, and the environment in which all searches of each were measured."""
+"""For each predictor, the environment in which all its searches were measured."""
 VARIANTS = {"plain": ("0", "1.0"), "K = 100": ("100", "1.0"), "skip 0.99": ("0", "0.99"),
             "skip 0.95": ("0", "0.95"), "K = 100, skip 0.99": ("100", "0.99"),
             "K = 100, skip 0.95": ("100", "0.95")}  # fmt: skip
-"""ctc_top_k and blank_skip."""
+"""Values of ctc_top_k and blank_skip."""
 METHODS = ("one by one", "greedy", "modified_beam", "fast_beam", "time_sync_beam", "beam",
            "torchaudio")  # fmt: skip
 USUAL_GAP, LARGE = "10.0", "4233"
@@ -23,17 +23,17 @@ BOTH = {"ctc_top_k": "100", "blank_skip": "0.99", "max_gap": USUAL_GAP}
 
 
 def factor(rows: list[Row], **wanted: str) -> float | None:
-    """Seconds of processor time to a second of speech, of the one row with these values."""
+    """Real-time factor in processor time of the one row with these values."""
     found = [row for row in select(rows, **wanted) if is_ok(row)]
     return float(found[-1]["cpu_seconds"]) / float(found[-1]["speech_seconds"]) if found else None
 
 
 def goals(rows: list[Row], errors: list[Row]) -> str:
-    """What was to be reached, and what was."""
+    """The goals, and the results."""
     lines = []
     for kind, environment in KINDS.items():
         here = select(rows, predictor=kind, environment=environment, vocab_size=LARGE)
-        # Of one after the other there are fewer utterances: factors compare, seconds would not.
+        # Searches without batches have fewer utterances: so compare factors, not seconds.
 
         def ratio(
             above: dict[str, str], below: dict[str, str], of: list[Row] = here
@@ -144,7 +144,7 @@ def gaps(errors: list[Row]) -> str:
 
 
 def together(rows: list[Row]) -> str:
-    """Real-time factors put together: a random Conformer-M, and the search."""
+    """Sums of real-time factors: a random Conformer-M and the search."""
     lines = []
     for kind, environment in KINDS.items():
         here = select(rows, environment=environment, vocab_size=LARGE)
@@ -161,7 +161,7 @@ def together(rows: list[Row]) -> str:
 
 
 def whole(rows: list[Row]) -> str:
-    """Sound in, text out: ours and sherpa-onnx."""
+    """From audio to text: ours and sherpa-onnx."""
     lines = [
         [row["runtime"], row["method"], row["batch_size"]] + (
             [number(1000 * float(row["cpu_seconds"]) / float(row["speech_seconds"])),
@@ -175,7 +175,7 @@ def whole(rows: list[Row]) -> str:
 
 
 def text(rows: list[Row], errors: list[Row], whole_rows: list[Row]) -> str:
-    """Everything, for benchmarks/README.md."""
+    """All tables, for benchmarks/README.md."""
     parts = ["### Searches: what was to be reached", goals(rows, errors)]
     for kind, vocab in product(KINDS, sorted({row["vocab_size"] for row in rows}, key=int)):
         title = f"V = {vocab}, {kind} predictor"
@@ -200,14 +200,14 @@ def text(rows: list[Row], errors: list[Row], whole_rows: list[Row]) -> str:
 
 
 def short(rows: list[Row], errors: list[Row]) -> str:
-    """The most telling figures, for README.md."""
+    """The most important figures, for README.md."""
     lines = []
     for method in METHODS:
         cells = []
         for kind, fields in product(KINDS, (PLAIN, BOTH)):
             here = select(rows, predictor=kind, environment=beside(method, kind))
             timed = factor(here, method=method, vocab_size=LARGE, **fields)
-            # The loop is greedy search: its texts are the same.
+            # The plain loop is greedy search: its texts are the same.
             name = "greedy" if method == "one by one" else method
             scored = select(errors, predictor=kind, method=name, **fields)
             cells.append("–" if timed is None else number(1000 * timed))
@@ -225,12 +225,12 @@ def short(rows: list[Row], errors: list[Row]) -> str:
 
 
 def beside(method: str, kind: str) -> str:
-    """The environment of a method: torchaudio has its own."""
+    """The environment of a method: torchaudio has a separate one."""
     return method if method == "torchaudio" else KINDS[kind]
 
 
 def read(folder: Path) -> tuple[list[Row], list[Row], list[Row]]:
-    """The newest rows of times, errors and whole runs; empty where there is no file."""
+    """The newest rows of times, errors and whole runs; empty if there is no file."""
     from benchmarks import bench_decoding, decoding_errors, decoding_whole
 
     found = []

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Sound in, text out, on one thread: ours, and sherpa-onnx with the same model exported to it.
+"""From audio to text on one thread: ours, and sherpa-onnx with the same model exported to it.
 
     python -m benchmarks.decoding_whole --checkpoint exp/stateless
 
-sherpa-onnx does not let its search be timed alone. The model is the recipe's own, not widened.
-Each row is measured in a process of its own, so that its peak of memory is its own.
+The search of sherpa-onnx cannot be timed alone. The model is the recipe's own, not widened. Each
+row is measured in its own process, so that its peak memory is separate.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ RUNS = (("ours", "greedy", 3, 16), ("ours", "greedy", 3, 1), ("sherpa-onnx", "gr
         ("sherpa-onnx", "greedy", 3, 1), ("ours", "modified_beam", 1, 16),
         ("ours", "modified_beam", 1, 1), ("sherpa-onnx", "modified_beam", 1, 16),
         ("sherpa-onnx", "modified_beam", 1, 1))  # fmt: skip
-"""Runtime, search, labels at a frame (the export repeats frames for it), utterances at once."""
+"""Runtime, search, labels at a frame (the export repeats frames for them), batch size."""
 
 Wave = np.ndarray[Any, Any]
 Recognize = Callable[[list[Wave]], list[str]]
@@ -70,7 +70,7 @@ def ours(exp_dir: Path, lang_dir: Path, method: str, max_symbols: int) -> Recogn
 
 
 def sherpa(folder: Path, method: str) -> Recognize:
-    """sherpa-onnx as its users call it."""
+    """The usual calls of sherpa-onnx."""
     import sherpa_onnx  # type: ignore[import-untyped]
 
     files = {name: str(folder / f"{name}.onnx") for name in ("encoder", "decoder", "joiner")}
@@ -91,7 +91,7 @@ def sherpa(folder: Path, method: str) -> Recognize:
 
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
-    """The columns that the measuring process finds out."""
+    """The columns that the measuring process determines."""
     torch.set_num_threads(1)
     data = Path(job["data_dir"])
     exp_dir, lang_dir = Path(job["checkpoint"]), data / "lang_bpe_500"
@@ -131,13 +131,13 @@ def main(
     every: int = 2,
     results: Path = RESULTS / "decoding_whole.csv",
 ) -> None:
-    """Measure from sound to text; each result is a row of a CSV file.
+    """Measure from audio to text; each result is a row of a CSV file.
 
     Args:
-        checkpoint: folder of a training run of the asterisk recipe with a stateless predictor; none
-            answers a job on standard input, which is how this program calls itself.
+        checkpoint: folder of a training run of the asterisk recipe with a stateless predictor;
+            without it, answer a job on standard input: this program calls itself in this way.
         data_dir: the recipe's data.
-        every: takes each so-manieth utterance of test-announce.
+        every: takes every n-th utterance of test-announce.
         results: CSV file that rows are added to.
     """
     if checkpoint is None:

@@ -1,9 +1,9 @@
-"""One search in a process of its own; `bench_decoding.py` starts it and reads its answer.
+"""One search in its own process; `bench_decoding.py` starts it and reads its answer.
 
     python -m benchmarks.decoding_worker < job.json
 
-The job is a `Setting`, how often to repeat, and the file of a widened model and of what the encoder
-gave. The answer is one line of JSON, the last on standard output.
+The job is a `Setting`, the number of repeats, and the file of a widened model with the encoder
+output. The answer is one line of JSON, the last on standard output.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from icefall_sampled.modeling import Encoded
 
 WARM_UP_FRAMES = 12
 BUDGET_SECONDS = 8.0
-"""No further repeat when those before took longer."""
+"""No further repeat once the previous ones took longer in total."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """Which search, of what."""
+    """The search, its options and the size of its inputs."""
 
     method: str
     predictor: str
-    """Of the trained model: "lstm" or "stateless"."""
+    """Predictor of the trained model: "lstm" or "stateless"."""
     vocab_size: int
     batch_size: int
     beam: int = 10
@@ -48,13 +48,13 @@ class Setting:
     """"k2", "torch2" or "torchaudio"."""
 
     def search_fields(self) -> dict[str, Any]:
-        """Those that `SearchConfig` has."""
+        """The fields that `SearchConfig` has too."""
         names = ("beam", "max_gap", "ctc_top_k", "blank_skip")
         return {name: value for name, value in asdict(self).items() if name in names}
 
 
 def measure(setting: Setting, repeats: int, path: str) -> dict[str, Any]:
-    """The columns of a row that only the measuring process knows."""
+    """The columns of a row that the measuring process determines."""
     inputs = torch.load(path, map_location="cpu")
     config = from_json(Config, inputs["config"])
     model = widened(config, inputs["state"], Size(vocab_size=setting.vocab_size))

@@ -1,4 +1,4 @@
-"""What the rows of measurements show: ratios, agreement, nodes, denormals, growth."""
+"""Findings from the rows of measurements: ratios, agreement, nodes, denormals, growth."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from benchmarks.rows import Row
 from benchmarks.tables import in_order, is_ok, markdown, number, select
 
 TOLERANCE = 1e-3
-"""How far losses that are the same number may be apart, relative to it."""
+"""Maximum relative difference of losses that compute the same number."""
 
 
 def ratios(rows: list[Row], column: str, method: str, base: str) -> list[float]:
-    """The method's figure by that of the base, for each batch that both have, smallest first."""
+    """The ratios of the method to the base, for each batch that both have, smallest first."""
     return sorted(
         float(row[column]) / float(other[column])
         for row in filter(is_ok, select(rows, method=method))
@@ -24,7 +24,7 @@ def ratios(rows: list[Row], column: str, method: str, base: str) -> list[float]:
 
 
 def goals(rows: list[Row]) -> str:
-    """What was to be reached, and what was: on every batch, or it does not count."""
+    """The goals and the results; a goal counts only if every batch reaches it."""
     lines = []
     for what, column, source, method, base, wanted in GOALS:
         here = select(rows, flush="True", posteriors=source, vocab_size="2000")
@@ -59,7 +59,7 @@ GOALS: tuple[tuple[str, str, str, str, str, float], ...] = (
       )
       for base in ("k2 pruned", "fast_rnnt pruned")),
 )  # fmt: skip
-"""What, column, posteriors, method, base, and the ratio that is wanted at most."""
+"""Description, column, posteriors, method, base, and the maximum ratio."""
 
 
 def _one_in(value: float) -> str:
@@ -67,7 +67,7 @@ def _one_in(value: float) -> str:
 
 
 def size_ratios(rows: list[Row], method: str) -> list[float]:
-    """Peak memory at V = 32768 by that at V = 500, for each batch that both have."""
+    """Ratio of peak memory at V = 32768 to that at V = 500, for each batch that both have."""
     here = select(rows, flush="True", posteriors="random", method=method)
     small = {r["batch"]: r for r in filter(is_ok, select(here, vocab_size="500"))}
     return sorted(
@@ -78,7 +78,7 @@ def size_ratios(rows: list[Row], method: str) -> list[float]:
 
 
 def denormals(rows: list[Row]) -> str:
-    """Time without flushing by time with it."""
+    """Ratio of the time without flushing to the time with it."""
     lines = []
     for method in in_order(row["method"] for row in rows):
         line = [method]
@@ -117,10 +117,10 @@ def _share(rows: list[Row], column: str) -> str:
 
 
 def agreement(rows: list[Row]) -> str:
-    """How far apart losses are that compute the same number.
+    """The differences of losses that compute the same number.
 
     Raises:
-        ValueError: where one is farther off than `TOLERANCE`.
+        ValueError: if one is larger than `TOLERANCE`.
     """
     worst: dict[str, float] = {}
     keys = {(r["vocab_size"], r["posteriors"], r["batch"], r["num_sampled"]) for r in rows}
@@ -142,7 +142,7 @@ def agreement(rows: list[Row]) -> str:
 
 
 def draft_error(rows: list[Row]) -> str:
-    """By how much a draft makes the loss larger, at the most, for each kind of posteriors."""
+    """The maximum relative increase of the loss by a draft, for each kind of posteriors."""
     worst: dict[str, float] = {}
     losses = {(row["method"], row["vocab_size"], row["posteriors"], row["batch"]): row["loss"]
               for row in rows if is_ok(row)}  # fmt: skip
@@ -155,7 +155,7 @@ def draft_error(rows: list[Row]) -> str:
 
 
 def disturbed(rows: list[Row]) -> str:
-    """How many measurements had to share the processor, by their own clock."""
+    """How many measurements shared the processor, from processor time and wall-clock time."""
     good = [row for row in rows if is_ok(row) and float(row["total_seconds"]) > 0.05]
     slow = [
         row
@@ -166,7 +166,7 @@ def disturbed(rows: list[Row]) -> str:
 
 
 def profile(rows: list[Row]) -> str:
-    """Where the time of a step goes, in percent."""
+    """The shares of the time of a step, in percent."""
     kinds = [k for k in dict.fromkeys(row["kind"] for row in rows) if k not in NOT_A_KIND]
     lines = []
     for method, source in dict.fromkeys((row["method"], row["posteriors"]) for row in rows):
@@ -210,7 +210,7 @@ COLUMN_OF = {
 
 
 def sweep(rows: list[Row], letter: str) -> list[tuple[float, Row]]:
-    """What was varied, and the row, by size."""
+    """The varied size, and the row, sorted by size."""
     points = [
         (float(row[COLUMN_OF[letter]]), row)
         for row in rows

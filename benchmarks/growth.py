@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""How the cost of a loss grows with T, U, V, K and N, one of them varied at a time.
+"""How the cost of a loss grows with T, U, V, K and N, varied one at a time.
 
     python -m benchmarks.growth --checkpoint exp/example_ctc
 
-Rows go into a CSV file as those of bench_loss.py do; report.py fits the exponents.
+Rows go into a CSV file as in bench_loss.py; report.py fits the exponents.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ METHODS: dict[str, tuple[str, str]] = {
     "fused sampled": ("random", "TUVKN"),
     "fused sampled + draft": ("trained", "TUVKN"),
 }
-"""Posteriors, and what is varied. With random posteriors there is little for a draft to leave out;
-K is nothing to a loss that takes all V."""
+"""Posteriors, and the varied sizes. With random posteriors a draft can leave out little; K does not
+matter to a loss over all V."""
 
 SWEEPS: dict[Letter, tuple[int, ...]] = {
     "T": (200, 400, 800, 1600),
@@ -44,8 +44,8 @@ FIXED: dict[Letter, dict[Letter, int]] = {
     "K": {"T": 400, "U": 24, "V": 4000},
     "N": {},
 }
-"""Where a sweep needs another base: real speech of U labels needs enough frames, K classes enough
-others."""
+"""Sweeps with another base: real speech of U labels needs enough frames, and K sampled classes a
+large enough V."""
 
 EXPECTED: dict[str, dict[str, tuple[str, str]]] = {
     "k2 pruned": {"T": ("1", "1"), "U": ("0–1", "0–1"), "V": ("1", "1"), "N": ("1", "1")},
@@ -58,26 +58,26 @@ EXPECTED: dict[str, dict[str, tuple[str, str]]] = {
         "N": ("1", "0–1"),
     },
 }  # fmt: skip
-"""Exponents of time and memory. The pruned loss computes 5 nodes a frame, whatever U is; its simple
-loss needs N·U·V numbers more, and in k2 1.23.4, once in backward, N·T·U·V. The fused ones have a
-fixed budget and a few numbers a node. With a draft, the exact pass visits a stripe that U does not
-widen, and the draft pass all nodes."""
+"""Exponents of time and memory. The pruned loss computes 5 nodes a frame for any U; its simple loss
+needs N·U·V more numbers, and in k2 1.23.4, once in backward, N·T·U·V. The fused losses have a fixed
+budget and a few numbers for each node. With a draft, the exact pass visits a band whose width does
+not depend on U, and the draft pass visits all nodes."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """y = c · x ** exponent, by least squares of the logarithms."""
+    """y = c · x ** exponent, fitted by least squares of the logarithms."""
 
     exponent: float
     spread: float
-    """Standard error of the exponent; 0 where the points lie on the curve."""
+    """Standard error of the exponent; 0 if the points lie on the curve."""
 
 
 def fit(xs: Sequence[float], ys: Sequence[float]) -> Fit:
     """Fit a power law to at least three points.
 
     Raises:
-        ValueError: where there are fewer, or x is always the same, or one is not positive.
+        ValueError: if there are fewer, all x are equal, or a value is not positive.
     """
     if len(xs) < 3 or len(set(xs)) < 2 or min(*xs, *ys) <= 0:
         raise ValueError(f"xs and ys must be three positive points or more, were {xs} and {ys}")
@@ -133,12 +133,12 @@ def main(
     Args:
         checkpoint: folder of a training run, for trained posteriors.
         joiner_width: J.
-        threads: of each measurement.
+        threads: number of threads.
         device: cpu or cuda.
         seed: of the tensors.
         plan: how often to repeat.
         results: CSV file that rows are added to.
-        again: measure also what is there already.
+        again: also measure what is already in the results.
     """
     settings = make_settings(joiner_width=joiner_width, threads=threads, device=device, seed=seed)
     run_settings(

@@ -1,4 +1,4 @@
-"""Where, with what and on which state of the code something was measured."""
+"""The machine, the versions and the state of the code of a measurement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEASURED = (
     "benchmarks/trained.py",
     "benchmarks/worker.py",
 )
-"""What decides the figures. A commit that changes nothing else does not make them old."""
+"""The files that determine the figures. Commits to other files do not make them outdated."""
 DECODING = (
     "icefall_sampled/decoding",
     "icefall_sampled/modeling",
@@ -43,7 +43,7 @@ def machine() -> dict[str, Any]:
 
 
 def code(measured: tuple[str, ...] = MEASURED) -> dict[str, Any]:
-    """The last commit that changed what is measured, and whether it has been changed since."""
+    """The last commit of the measured files, and whether they have been changed since."""
     commit = _git("log", "-1", "--format=%h", "--", *measured) or "unknown"
     return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--", *measured))}
 
@@ -56,7 +56,7 @@ def _git(*arguments: str) -> str:
 
 
 def version_of(package: str | None) -> str:
-    """Of an installed package; empty where there is none."""
+    """Version of an installed package; empty if it is not installed."""
     if package is None:
         return ""
     try:
@@ -66,7 +66,7 @@ def version_of(package: str | None) -> str:
 
 
 def available_mib() -> float:
-    """Memory that a new process may take."""
+    """Memory that is available to a new process."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(float(x.split()[1]) / 1024 for x in lines if x.startswith("MemAvailable"))

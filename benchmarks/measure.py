@@ -20,10 +20,10 @@ Loss = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class Step:
-    """What one forward and backward pass took."""
+    """Loss and times of one forward and backward pass."""
 
     loss: float
-    """In nats."""
+    """The loss in nats."""
     forward_seconds: float
     backward_seconds: float
     cpu_seconds: float
@@ -31,12 +31,12 @@ class Step:
 
     @property
     def total_seconds(self) -> float:
-        """Forward and backward, by the clock."""
+        """Wall-clock time of forward and backward."""
         return self.forward_seconds + self.backward_seconds
 
 
 def run_step(loss: Loss, leaves: Iterable[Tensor], device: torch.device) -> Step:
-    """Forward and backward once, with gradients made anew."""
+    """Run forward and backward once, with newly allocated gradients."""
     for leaf in leaves:
         leaf.grad = None
     began, cpu_began = _now(device), time.process_time()
@@ -55,10 +55,10 @@ def _now(device: torch.device) -> float:
 
 
 def counted_step(loss: Loss, leaves: list[Tensor], device: torch.device) -> tuple[Step, float]:
-    """A step, and the most memory in MiB that its tensors held at once, without the gradients.
+    """A step, and the peak memory of its tensors in MiB, without the gradients.
 
-    Torch's profiler reports each allocation and release. Those that are the gradients of the
-    leaves when all is done are left out, whenever they were made.
+    Torch's profiler reports each allocation and release. The allocations that are gradients of the
+    leaves at the end are left out, whenever they were made.
     """
     activities = [ProfilerActivity.CPU]
     if device.type == "cuda":
@@ -84,15 +84,15 @@ def _walk(events: list[Any]) -> Iterator[Any]:
 
 
 def _address(tensor: Tensor) -> int:
-    """Where the memory that the tensor lies in begins."""
+    """Start address of the tensor's storage."""
     return tensor.data_ptr() - tensor.storage_offset() * tensor.element_size()
 
 
 def peak_bytes(changes: list[tuple[int, int]], kept: set[int]) -> int:
-    """The highest sum of what is allocated and not released.
+    """The peak of the memory that is allocated and not released.
 
     Args:
-        changes: address and bytes, negative where memory is released, in order.
+        changes: address and bytes in order, negative for a release.
         kept: addresses whose last allocation does not count.
     """
     not_counted = {}
@@ -108,9 +108,9 @@ def peak_bytes(changes: list[tuple[int, int]], kept: set[int]) -> int:
 
 
 class ProcessPeak:
-    """The most memory of the whole process since it was made, as the system counts it.
+    """Peak memory of the whole process since this object was created, from the system.
 
-    A cross-check: packages may allocate without torch. On a GPU, torch's own maximum.
+    It is a cross-check: packages may allocate without torch. On a GPU it is torch's own maximum.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -121,13 +121,13 @@ class ProcessPeak:
             self._before = torch.cuda.memory_allocated(device) / MIB
             return
         try:
-            Path("/proc/self/clear_refs").write_text("5")  # the high-water mark is now
+            Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
             self._before = self._status("VmRSS")
         except OSError:  # not Linux, or not allowed
             pass
 
     def mib(self) -> float:
-        """Beyond what there was at first, in MiB; NaN where the system does not tell."""
+        """Increase since the creation, in MiB; NaN if the system does not report it."""
         if math.isnan(self._before):
             return math.nan
         if self.device.type == "cuda":
@@ -142,9 +142,9 @@ class ProcessPeak:
 
 @contextmanager
 def nodes_seen() -> Iterator[list[int]]:
-    """How many nodes each pass of the fused loss computes all K classes at: forward, backward.
+    """Nodes at which each pass of the fused loss computes all K classes: forward, backward.
 
-    Looks into the library; empty where the library does not do it this way any more.
+    It hooks into the library's internals; the list stays empty if these have changed.
     """
     seen: list[int] = []
     try:

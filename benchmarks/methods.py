@@ -1,7 +1,7 @@
-"""The losses that are compared. Peers are imported and called as their own documents say.
+"""The compared losses. Peers are imported and called as in their own documentation.
 
-Each takes a `Case` and K and gives the sum over the batch of the loss in nats. The joiner
-belongs to it: what is measured starts at encoder_out and predictor_out.
+Each takes a `Case` and K, and returns the loss in nats, summed over the batch. The measurement
+includes the joiner: it starts at encoder_out and predictor_out.
 """
 
 from __future__ import annotations
@@ -19,34 +19,34 @@ from torch.utils.checkpoint import checkpoint
 from benchmarks.cases import Case
 
 PRUNE_RANGE = 5
-SIMPLE_LOSS_SCALE = 0.5  # these three are icefall's defaults
+SIMPLE_LOSS_SCALE = 0.5  # these and PRUNE_RANGE are icefall's defaults
 LM_SCALE, AM_SCALE = 0.25, 0.0
 DRAFT_NEGATIVES = 32  # this and MIN_OCCUPANCY are the defaults of training here
 CHECKPOINT_MIB = 4.0
-"""Logits in one chunk of the checkpointed loss; no faster with 16 or 64, and those take more."""
+"""Logits in one chunk of the checkpointed loss; 16 or 64 are no faster and need more memory."""
 MIN_OCCUPANCY = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A loss, and where it runs."""
+    """A loss, and its environment."""
 
     loss: Callable[[Case, int], Tensor]
     package: str | None = None
-    """The peer that has to be imported; None for ours and for plain torch."""
+    """The imported package of a peer; None for ours and for plain torch."""
     environment: str = "any"
     """"k2", "torch2" or "torchaudio": the environment that has it; "any": ours."""
     value: str = ""
-    """Methods of the same value compute the same number: "full" or "sampled"."""
+    """Methods with the same entry compute the same number: "full" or "sampled"."""
     logits: tuple[str, float] = ("none", 0.0)
-    """At which nodes it stores V numbers, and about how many times at its peak, as measured on
-    small batches: "lattice" (all), "packed" (without padding), "band" (pruned), "sampled" (all, K
-    numbers). The pruned loss of k2 1.23.4 is of the first kind: its simple loss gathers from an
-    expanded (N, U, T, V), and the backward of that is a tensor of zeros of this size."""
+    """The nodes at which it stores V numbers, and the approximate number of copies at its peak, as
+    measured on small batches: "lattice" (all), "packed" (without padding), "band" (pruned),
+    "sampled" (all, K numbers). The pruned loss of k2 1.23.4 is of the first kind: its simple loss
+    gathers from an expanded (N, U, T, V), and its backward allocates zeros of this size."""
 
 
 def _logits(case: Case, hidden: Tensor) -> Tensor:
-    """The output layer on (…, J), without a copy of its result for the bias."""
+    """The output layer on (…, J), adding the bias in place."""
     flat = torch.nn.functional.linear(hidden.flatten(0, -2), case.weight, case.bias)
     return flat.view(*hidden.shape[:-1], -1)
 
@@ -73,7 +73,7 @@ def lattice_full(package: str) -> Callable[[Case, int], Tensor]:
 
 
 def lattice_pruned(package: str) -> Callable[[Case, int], Tensor]:
-    """k2's pruned loss with its simple loss, as icefall's recipes call it."""
+    """k2's pruned loss with its simple loss, as in icefall's recipes."""
 
     def loss(case: Case, num_sampled: int) -> Tensor:
         lattice = importlib.import_module(package)
@@ -105,7 +105,7 @@ def _pruned(lattice: ModuleType, case: Case, boundary: Tensor) -> tuple[Tensor, 
 
 
 def torchaudio_loss(case: Case, num_sampled: int) -> Tensor:
-    """Torchaudio's loss, which normalises inside."""
+    """Torchaudio's loss, which includes the log-softmax."""
     from torchaudio.functional import rnnt_loss
 
     return rnnt_loss(
@@ -119,7 +119,7 @@ def torchaudio_loss(case: Case, num_sampled: int) -> Tensor:
 
 
 def optimized_transducer_loss(case: Case, num_sampled: int) -> Tensor:
-    """The loss of optimized_transducer: logits without padding, gradients in their place."""
+    """The loss of optimized_transducer: logits without padding, gradients in place."""
     import optimized_transducer
 
     hidden = torch.cat(
@@ -146,7 +146,7 @@ def optimized_transducer_loss(case: Case, num_sampled: int) -> Tensor:
 
 
 def checkpointed_loss(case: Case, num_sampled: int) -> Tensor:
-    """Plain torch: a few frames at a time under torch.utils.checkpoint, then the lattice."""
+    """Plain torch: chunks of frames under torch.utils.checkpoint, then the lattice."""
     from icefall_sampled.losses.lattice import log_likelihood
 
     labels = torch.nn.functional.pad(case.targets, (0, 1))
@@ -157,7 +157,7 @@ def checkpointed_loss(case: Case, num_sampled: int) -> Tensor:
         hidden = torch.tanh(encoder_out[:, :, None] + predictor_out[:, None])
         log_probs = _logits(case, hidden).log_softmax(3)
         index = labels[:, None, :, None].expand(-1, log_probs.shape[1], -1, -1)
-        # Not a view of blank: that would keep all of log_probs.
+        # A clone: a view of blank would keep all of log_probs.
         return log_probs[..., 0].clone(), log_probs.gather(3, index)[..., 0]
 
     pieces = [
@@ -172,7 +172,7 @@ def checkpointed_loss(case: Case, num_sampled: int) -> Tensor:
 def ours(
     *, sampled: bool, draft: bool = False, implementation: str = "fused"
 ) -> Callable[[Case, int], Tensor]:
-    """This project's loss. Choosing the classes is part of it."""
+    """This project's loss, with the choice of the classes."""
 
     def loss(case: Case, num_sampled: int) -> Tensor:
         from icefall_sampled.losses import transducer_loss
@@ -207,7 +207,7 @@ def ours(
 
 
 def _sample(case: Case, num_sampled: int) -> Any:
-    """The same classes at every call: K, or more where the labels alone are more."""
+    """The same classes at every call: K, or more if there are more labels."""
     from icefall_sampled.sampling import max_positives, sample_vocabulary
 
     generator = torch.Generator(device=case.targets.device).manual_seed(0)
@@ -222,7 +222,7 @@ def _sample(case: Case, num_sampled: int) -> Any:
 
 
 def sampling_alone(case: Case, num_sampled: int) -> Tensor:
-    """Choosing the classes, and no loss: 0 with a gradient of 0."""
+    """The choice of the classes without a loss: 0 with a gradient of 0."""
     _sample(case, num_sampled)
     return (case.bias[:1] * 0).sum()
 
@@ -264,7 +264,7 @@ METHODS: dict[str, Method] = {
 
 
 def predicted_mib(method: Method, case: Case, num_sampled: int) -> float:
-    """MiB of logits and hidden vectors at the peak, from sizes alone; 0 for what stores none."""
+    """MiB of logits and hidden vectors at the peak, from sizes alone; 0 if none are stored."""
     nodes, copies = method.logits
     size, frames, _ = case.encoder_out.shape
     prefixes = case.predictor_out.shape[1]
@@ -276,5 +276,5 @@ def predicted_mib(method: Method, case: Case, num_sampled: int) -> float:
         "packed": int((case.encoder_lengths * (case.target_lengths + 1)).sum()),
         "band": size * frames * min(PRUNE_RANGE, prefixes),
     }[nodes]
-    width = case.weight.shape[1]  # of the hidden vectors, which all of them keep once
+    width = case.weight.shape[1]  # of the hidden vectors, which all of these methods keep once
     return count * (copies * classes + width) * case.weight.element_size() / 2**20

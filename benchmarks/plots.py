@@ -32,13 +32,13 @@ STYLES: dict[str, dict[str, Any]] = {
     "fused sampled": {"color": "#c4572e", "marker": "o", "lw": 2},
     "fused sampled + draft": {"color": "#c4572e", "marker": "s", "lw": 2, "ls": "--"},
 }
-"""Ours are wide and coloured; in the order of the legend."""
+"""Line styles in the order of the legend: ours are wide and coloured."""
 
 AXES = (("seconds", "forward and backward, s"), ("peak_mib", "peak memory, MiB"))
 
 
 def draw_losses(rows: list[Row], path: Path) -> None:
-    """Time and memory by vocabulary size; crosses: predicted, and more than the machine has."""
+    """Time and memory by vocabulary size; crosses: predicted memory beyond that of the machine."""
     sources = [s for s in ("random", "trained") if select(rows, posteriors=s)]
     figure, grid = plt.subplots(
         2, len(sources), figsize=(4.6 * len(sources) + 2.6, 7.6), sharex=True, sharey="row",
@@ -65,7 +65,7 @@ def draw_losses(rows: list[Row], path: Path) -> None:
 
 
 def _line(axes: Axes, rows: list[Row], method: str, column: str) -> None:
-    """One method: medians over the batches that all methods of a size have."""
+    """Draw one method: medians over the batches that all methods of a size have."""
     there, missing = [], []
     for vocab in in_order(row["vocab_size"] for row in rows):
         of_size = select(rows, vocab_size=vocab)

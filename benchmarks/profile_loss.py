@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Where the time of a loss goes, and how far from the processor's own speed it is.
+"""The time of a loss by operators, compared with the speed of the processor.
 
     python -m benchmarks.profile_loss --checkpoint exp/example_ctc
 
-One step under torch's profiler, for the first random batch of bench_loss.py. Beside the shares of
-kinds of operators stands what the matrix products alone would take if all of them ran at the speed
-of one large product: below that, no way of writing the same arithmetic gets.
+It runs one step under torch's profiler, for the first random batch of bench_loss.py. Besides the
+shares of kinds of operators it gives the time of the matrix products alone, if all of them ran at
+the speed of one large product: a lower bound for any implementation of the same computation.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "cat", "round", "le", "lt", "ge", "eq", "ne", "gt", "bitwise", "abs", "minimum", "maximum",
     ),
 }  # fmt: skip
-"""Operators of torch by the first beginning that their name has."""
+"""Prefixes of torch's operators by kind; the first matching prefix counts."""
 
 LATTICE, REST = "lattice recursion", "Python, views, allocation"
 NOT_A_KIND = ("all", "matrix products at full speed")
@@ -58,7 +58,7 @@ def kind_of(event: str) -> str:
     if "MutualInformation" in event:
         return LATTICE
     if not event.startswith("aten::"):
-        return REST  # an autograd.Function, whose own time is that of its Python
+        return REST  # an autograd.Function, whose own time is spent in Python
     name = event.removeprefix("aten::").strip("_")
     exact = {"expand", "expand_as"}  # these are views
     for kind, beginnings in KINDS.items():
@@ -68,7 +68,7 @@ def kind_of(event: str) -> str:
 
 
 def shares(method: str, case: Case, num_sampled: int) -> dict[str, tuple[int, float]]:
-    """Calls and seconds of each kind of operator in one step, and of the rest."""
+    """Calls and seconds in one step, for each kind of operator and for the rest."""
     device = case.encoder_out.device
     loss = METHODS[method].loss
     run_step(lambda: loss(case, num_sampled), case.leaves, device)
@@ -91,7 +91,7 @@ def shares(method: str, case: Case, num_sampled: int) -> dict[str, tuple[int, fl
 
 
 def least_seconds(weight: Tensor, classes: int, forward: int, backward: int) -> float:
-    """One product a node in forward, three in backward, at the speed of a large product."""
+    """Time of one product a node in forward, three in backward, at a large product's speed."""
     left = torch.randn(4096, weight.shape[1])
     right = torch.randn(weight.shape[1], classes)
     torch.mm(left, right)
@@ -103,7 +103,7 @@ def least_seconds(weight: Tensor, classes: int, forward: int, backward: int) -> 
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """All rows, in place of what was there."""
+    """Write all rows, replacing the old ones."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
@@ -112,7 +112,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def profile_all(setting: Setting, checkpoint: Path | None) -> list[dict[str, Any]]:
-    """The rows for each of `DEFAULT` that can be had."""
+    """The rows for each available method of `DEFAULT`."""
     common = machine() | code() | dataclasses.asdict(setting) | {"torch": torch.__version__}
     outputs = None
     if checkpoint is not None:
@@ -145,7 +145,7 @@ def main(
     seed: int = 0,
     results: Path = RESULTS / "profile.csv",
 ) -> None:
-    """Say where the time of the losses goes; the rows replace those of the last call.
+    """Measure the time of the losses by operators; the rows replace those of the last call.
 
     Args:
         checkpoint: folder of a training run, for trained posteriors.
@@ -153,7 +153,7 @@ def main(
         num_sampled: K.
         joiner_width: J.
         batch_size: N.
-        threads: of the computation.
+        threads: number of threads.
         seed: of shapes and tensors.
         results: CSV file to write.
     """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the tables of benchmarks/README.md and README.md, and draw the figures, from the results.
+"""Write the tables of benchmarks/README.md and README.md and the figures from the results.
 
     python -m benchmarks.report
 
@@ -28,10 +28,10 @@ LONG, SHORT_IN = RESULTS.parent / "README.md", ROOT / "README.md"
 
 
 def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
-    """Everything, for benchmarks/README.md.
+    """All tables, for benchmarks/README.md.
 
     Raises:
-        ValueError: where losses that should be the same number are not.
+        ValueError: if losses differ that should be the same number.
     """
     flushed = select(losses, flush="True")
     parts = ["### What was to be reached", findings.goals(losses)]
@@ -63,7 +63,7 @@ def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
 
 
 def short_text(losses: list[Row]) -> str:
-    """The most telling figures, for README.md."""
+    """The most important figures, for README.md."""
     rows = select(losses, flush="True", vocab_size="2000")
     header, lines = [""], [[method] for method in SHORT]
     for column, unit in (("peak_mib", "MiB"), ("seconds", "s")):
@@ -99,7 +99,7 @@ def provenance(rows: list[Row]) -> str:
 
 
 def write(folder: Path, *, long: Path, short: Path) -> None:
-    """Read the results in a folder; write the tables, and the figures into the folder."""
+    """Read the results in a folder; write the tables, and the figures into that folder."""
     losses = rows_file.newest(rows_file.read(folder / "losses.csv"))
     growth = rows_file.newest(rows_file.read(folder / "growth.csv"))
     profile = rows_file.read(folder / "profile.csv", columns=PROFILE_COLUMNS)
@@ -114,7 +114,7 @@ def write(folder: Path, *, long: Path, short: Path) -> None:
 
 
 def write_decoding(folder: Path, *, long: Path, short: Path) -> None:
-    """The same of the searches, where there are results of them."""
+    """The same for the searches, if they have results."""
     times, errors, whole = decoding_report.read(folder)
     if times and errors:
         tables.replace_between(long, DECODING_MARK, decoding_report.text(times, errors, whole))
@@ -131,10 +131,10 @@ def main(
     """Write tables and figures from the results.
 
     Args:
-        results: folder of losses.csv, growth.csv, profile.csv and those of the searches; the
-            figures go there too.
+        results: folder of losses.csv, growth.csv, profile.csv and the files of the searches, and
+            for the figures.
         long: Markdown file for all tables, between its markers.
-        short: Markdown file for the most telling one.
+        short: Markdown file for the most important one.
     """
     write(results, long=long, short=short)
 

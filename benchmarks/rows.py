@@ -1,4 +1,4 @@
-"""The rows of measurements, in CSV files that grow: one row is one measurement."""
+"""The rows of measurements, appended to CSV files: one row is one measurement."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ COLUMNS = (
     "threads", "device", "seed", "machine", "cores", "ram_gib", "os", "environment",
     "python", "torch", "peer_version", "commit", "dirty", "model",
 )  # fmt: skip
-"""Times are medians over the repeats, total_seconds with its range; memory is beyond inputs and
-their gradients: peak_mib that of tensors, peak_rss_mib that of the process. The loss is the sum
-over the batch in nats. frames and labels are the longest of the batch, nodes are without padding;
-nodes_forward and nodes_backward are those at which all K classes were computed."""
+"""Times are medians over the repeats, total_seconds with its range. Memory excludes inputs and
+their gradients: peak_mib is that of tensors, peak_rss_mib that of the process. The loss is the sum
+over the batch in nats. frames and labels are the longest of the batch, nodes exclude padding;
+nodes_forward and nodes_backward are the nodes at which all K classes were computed."""
 
 IDENTITY = (
     "method", "vocab_size", "num_sampled", "joiner_width", "batch", "posteriors", "flush",
     "batch_size", "threads", "device", "seed", "machine", "commit", "dirty", "model",
 )  # fmt: skip
-"""Two rows that agree in these are of the same measurement."""
+"""Two rows with equal values here belong to the same measurement."""
 
 Row = dict[str, str]
 
 
 def columns_of(setting: Setting) -> dict[str, Any]:
-    """The columns that the setting alone decides."""
+    """The columns that the setting determines."""
     fields = {k: v for k, v in setting.to_json().items() if k != "shapes"}
     return fields | {"batch_size": len(setting.shapes)}
 
 
 def identity(row: dict[str, Any]) -> tuple[str, ...]:
-    """What `IDENTITY` says, as it would be read from a file."""
+    """The values of `IDENTITY`, as strings as in a file."""
     return tuple(str(row.get(name, "")) for name in IDENTITY)
 
 
 def read(path: Path, *, columns: tuple[str, ...] = COLUMNS) -> list[Row]:
-    """All rows; none where there is no file.
+    """All rows; none if there is no file.
 
     Raises:
-        ValueError: where the file has other columns.
+        ValueError: if the file has other columns.
     """
     if not path.is_file():
         return []
@@ -59,13 +59,13 @@ def read(path: Path, *, columns: tuple[str, ...] = COLUMNS) -> list[Row]:
 
 
 def _seconds(row: Row) -> str:
-    """The time of a step: of one thread its processor time, which other jobs lengthen less."""
+    """The time of a step; for one thread processor time, which other jobs affect less."""
     alone = row.get("device") == "cpu" and row.get("threads") == "1" and row.get("cpu_seconds")
     return row["cpu_seconds"] if alone else row.get("total_seconds", "")
 
 
 def append(path: Path, row: dict[str, Any], *, columns: tuple[str, ...] = COLUMNS) -> None:
-    """One more row, on disk when this returns."""
+    """Append a row; it is on disk when this returns."""
     unknown = set(row) - set(columns)
     assert not unknown, unknown
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,7 @@ def append(path: Path, row: dict[str, Any], *, columns: tuple[str, ...] = COLUMN
 
 
 def newest(rows: list[Row]) -> list[Row]:
-    """Of rows that differ in commit, time of measurement or state alone, the last."""
+    """The last of the rows that differ only in commit, time of measurement or state."""
     ignored = {"commit", "dirty"}
     names = [name for name in IDENTITY if name not in ignored]
     return list({tuple(row[name] for name in names): row for row in rows}.values())

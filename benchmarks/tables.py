@@ -12,7 +12,7 @@ from benchmarks.rows import Row
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table in columns of equal width, numbers to the right."""
+    """A table with aligned columns, numbers to the right."""
     if not rows:
         return "Not measured."
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
@@ -24,7 +24,7 @@ def markdown(header: list[str], rows: list[list[str]]) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits: 1.23, 12.3, 1,234; of what is below 1 three decimals, or one digit."""
+    """Three digits: 1.23, 12.3, 1,234; below 1 three decimals, or one digit."""
     if value >= 99.95:
         return f"{value:,.0f}"
     if value < 0.01:
@@ -34,12 +34,12 @@ def number(value: float) -> str:
 
 
 def is_ok(row: Row) -> bool:
-    """Whether it holds figures."""
+    """Whether the row has figures."""
     return row["status"] == "ok"
 
 
 def in_order(values: Iterable[str]) -> list[str]:
-    """Without repeats: numbers by size, methods as they are registered, the rest as it comes."""
+    """Distinct values: numbers by size, methods in the order of `METHODS`, others as they come."""
     known = {name: i for i, name in enumerate(LOSSES)}
     unique = list(dict.fromkeys(values))
     return sorted(unique, key=lambda x: int(x) if x.isdigit() else known.get(x, 0))
@@ -51,13 +51,13 @@ def select(rows: Iterable[Row], **wanted: str) -> list[Row]:
 
 
 def common_batches(rows: list[Row]) -> list[str]:
-    """The batches that every method in the rows was given."""
+    """The batches that every method in the rows has."""
     batches = [{r["batch"] for r in select(rows, method=m)} for m in {r["method"] for r in rows}]
     return sorted(set.intersection(*batches)) if batches else []
 
 
 def cell(rows: list[Row], column: str) -> str:
-    """The median over batches, or why there is none."""
+    """The median over batches, or the reason why there is none."""
     if not rows:
         return "–"
     good = [float(row[column]) for row in rows if is_ok(row)]
@@ -85,7 +85,7 @@ def figures(rows: list[Row], column: str) -> str:
 
 
 def by_batch(rows: list[Row], column: str) -> str:
-    """Batches by method: how much the shapes matter."""
+    """Batches by method, to show the effect of the shapes."""
     counts = {m: len(select(rows, method=m)) for m in in_order(r["method"] for r in rows)}
     methods = [m for m, n in counts.items() if n == max(counts.values())]
     lines = []
@@ -101,7 +101,7 @@ def replace_between(path: Path, name: str, text: str) -> None:
     """Put a text between `<!-- name: begin -->` and `<!-- name: end -->`.
 
     Raises:
-        ValueError: where the file has no such place.
+        ValueError: if the file has no such markers.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     old = path.read_text(encoding="utf-8")

@@ -1,7 +1,7 @@
-"""What a trained model gives for real speech, in about the sizes that the benchmark asks for.
+"""Outputs of a trained model for real speech, in about the sizes that the benchmark asks for.
 
-Announcements of the recipe's dev set are joined until they are as long as a LibriSpeech
-utterance: features after features, text after text.
+Announcements of the recipe's dev set are joined until they are as long as a LibriSpeech utterance:
+both features and texts are concatenated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Utterance = tuple[Tensor, Tensor]
 """(frames, 80) features and (U,) targets."""
 
 SLOWEST = 10
-"""Encoder frames a label: what is slower is passed over where U is wanted and T is filled up."""
+"""Maximum encoder frames for each label: slower utterances are skipped if `exact_frames`."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Trained:
 
     @staticmethod
     def load(exp_dir: Path) -> Trained:
-        """From a training run's folder: its newest checkpoint and its dev set.
+        """Load the newest checkpoint and the dev set of a training run's folder.
 
         Raises:
-            ValueError: where there is no checkpoint, no CTC head or no data.
+            ValueError: if there is no checkpoint, no CTC head or no data.
         """
         paths = checkpoint.find(exp_dir)
         if not paths:
@@ -72,7 +72,7 @@ class Trained:
         return Trained(model.eval(), utterances)
 
     def endless(self, seed: int) -> Iterator[Utterance]:
-        """All utterances in a random order, again and again in others."""
+        """All utterances in random order, repeatedly, each time in another order."""
         generator, order = random.Random(seed), list(self.utterances)
         while True:
             generator.shuffle(order)
@@ -85,11 +85,11 @@ class Trained:
         """The tensors from which `trained_case` makes a case.
 
         Args:
-            shapes: (T, U) wanted of each utterance. It gets the number of announcements that comes
-                nearest to T frames, and whatever U they bring.
-            seed: which announcements.
-            exact_frames: announcements of about U labels instead, and then T frames exactly, by
-                pauses put in evenly; more where they have more.
+            shapes: wanted (T, U) of each utterance. It gets the number of announcements that comes
+                nearest to T frames, with any U.
+            seed: of the choice of announcements.
+            exact_frames: take announcements of about U labels instead, and insert pauses evenly
+                to reach exactly T frames; longer ones stay longer.
         """
         source = self.endless(seed)
         joined = [
@@ -120,7 +120,7 @@ class Trained:
         return _joined(pieces)
 
     def _join_labels(self, source: Iterator[Utterance], wanted: int) -> Utterance:
-        """Announcements, none of them slow, of about the wanted number of labels."""
+        """Announcements with about the wanted number of labels; slow ones are skipped."""
         pieces: list[Utterance] = []
         size = 0
         for piece in islice(source, 20 * len(self.utterances)):
@@ -137,7 +137,7 @@ class Trained:
         return subsampled_lengths(len(piece[0]), self.model.config.encoder.subsampling)
 
     def _fill(self, row: Tensor, wanted: int) -> Tensor:
-        """(T, D) stretched to `wanted` frames by the one that CTC is surest to be no label."""
+        """(T, D) stretched to `wanted` frames with copies of the likeliest blank frame."""
         assert self.model.ctc is not None
         missing = wanted - len(row)
         if missing <= 0:

@@ -1,8 +1,8 @@
-"""A trained model in the size of the paper's, whose decisions are the trained model's own.
+"""A trained model widened to the paper's size, with unchanged decisions.
 
-Classes are added whose logit is always -30, and units that are always zero, so that the searches
-do the paper's arithmetic on a trained model's posteriors. The encoder is not widened: what it gave
-is padded.
+The additional classes always have the logit -30, and the additional units are always zero. So the
+searches do the paper's computation on a trained model's posteriors. The encoder is not widened: its
+output is padded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from icefall_sampled.modeling import Encoded, Transducer
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Widths of what a search computes; those of the paper, whose V is 2000 or 4233."""
+    """Widths of a search's computation; by default the paper's, whose V is 2000 or 4233."""
 
     vocab_size: int
     encoder: int = 256
@@ -30,7 +30,7 @@ class Size:
 
 
 def widened_config(config: Config, size: Size) -> Config:
-    """The config of a widened model, with an encoder of one block that nobody calls."""
+    """The config of a widened model, with an encoder of one block that is never called."""
     predictor = replace(
         config.predictor, embedding_width=size.embedding, hidden_width=size.predictor
     )
@@ -45,7 +45,7 @@ def widened_state(model: Transducer, size: Size) -> dict[str, Tensor]:
     """The weights of a widened model, without those of its encoder.
 
     Raises:
-        ValueError: where the model is larger than it is to become, or has no CTC head.
+        ValueError: if the model is larger than the wanted size, or has no CTC head.
     """
     config = model.config
     for name, old, new in (
@@ -68,8 +68,8 @@ def widened_state(model: Transducer, size: Size) -> dict[str, Tensor]:
 
 
 def _larger(name: str, value: Tensor, shape: torch.Size) -> Tensor:
-    """Zeros around a tensor, -30 for the logits of further classes."""
-    if ".lstm." in name:  # four gates, one upon the other
+    """Pad a tensor with zeros, or with -30 for the logits of additional classes."""
+    if ".lstm." in name:  # four gates, stacked
         gates = (
             _larger("", gate, torch.Size([shape[0] // 4, *shape[1:]])) for gate in value.chunk(4)
         )
@@ -81,7 +81,7 @@ def _larger(name: str, value: Tensor, shape: torch.Size) -> Tensor:
 
 
 def widened(config: Config, state: dict[str, Tensor], size: Size) -> Transducer:
-    """The model of `widened_state`, in eval mode; its encoder is no use."""
+    """The model of `widened_state`, in eval mode; its encoder is not usable."""
     model = Transducer(widened_config(config, size), size.vocab_size)
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected and all(name.startswith("encoder.") for name in missing), missing

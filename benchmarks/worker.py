@@ -1,4 +1,4 @@
-"""One measurement in a process of its own; `bench_loss.py` starts it and reads its answer.
+"""One measurement in its own process; `bench_loss.py` starts it and reads its answer.
 
     python -m benchmarks.worker < job.json
 
@@ -32,7 +32,7 @@ from benchmarks.measure import (
 from benchmarks.methods import METHODS, predicted_mib
 
 HEADROOM = 0.9
-"""Share of the free memory that a measurement may take."""
+"""Share of the free memory that a measurement may use."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +40,17 @@ class Plan:
     """How often to repeat."""
 
     budget_seconds: float = 8.0
-    """Time for all repeats, within the two limits below."""
+    """Time for all repeats, within the limits below."""
     min_repeats: int = 3
     max_repeats: int = 10
     once_above_seconds: float = 20.0
-    """A first step that takes longer is not a warm-up but the only repeat."""
+    """A first step that takes longer is the only repeat, not a warm-up."""
     single: bool = False
-    """One step, timed and its memory counted at once: for what takes minutes."""
+    """Time one step and count its memory at once, for losses that take minutes."""
 
 
 def measure(setting: Setting, plan: Plan, outputs: str | None) -> dict[str, Any]:
-    """The columns of a row that only the measuring process knows."""
+    """The columns of a row that the measuring process determines."""
     method = METHODS[setting.method]
     device = torch.device(setting.device)
     case = _case(setting, outputs, device)
@@ -91,7 +91,7 @@ def _gist(error: BaseException) -> str:
 
 
 def _limit_memory(mib: float) -> None:
-    """An allocation beyond it fails in this process, before the system ends another."""
+    """Make larger allocations fail in this process, before the system kills another one."""
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -105,7 +105,7 @@ def _case(setting: Setting, outputs: str | None, device: torch.device) -> Case:
 
 
 def _warm_up(setting: Setting, device: torch.device) -> None:
-    """A step on a tiny batch, so that code and thread pools are loaded when memory is counted."""
+    """Run a step on a tiny batch, so that code and thread pools are loaded before counting."""
     fields = setting.to_json() | {"vocab_size": 40, "num_sampled": 20, "joiner_width": 16}
     tiny = Setting.from_json(fields | {"shapes": [(12, 6), (9, 4)]})
     case = random_case(tiny).prepared(device)
@@ -123,7 +123,7 @@ def _figures(case: Case, setting: Setting, plan: Plan) -> dict[str, Any]:
             first, peak_mib = counted_step(loss, leaves, device)
         else:
             first, peak_mib = run_step(loss, leaves, device), None
-    # The profiler's own records would count, and they are more than a fused loss.
+    # Before profiling: its own records take more memory than a fused loss.
     rss_mib = None if plan.single else whole.mib()
     steps = [first]
     once = plan.single or first.total_seconds > plan.once_above_seconds
@@ -172,7 +172,7 @@ def main() -> None:
     """Answer the job on standard input."""
     job = json.load(sys.stdin)
     setting = Setting.from_json(job["setting"])
-    # Before anything is computed: threads take this over from the one that starts them.
+    # Before anything is computed: threads inherit this from the thread that starts them.
     torch.set_flush_denormal(setting.flush)
     torch.set_num_threads(setting.threads)
     row = measure(setting, Plan(**job["plan"]), job["outputs"])
