@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 SAMPLING_RATE = 16000
-"""Of all audio, in Hz."""
+"""Sampling rate of all audio, in Hz."""
 
 
 def make_fbank() -> Any:

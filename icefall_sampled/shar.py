@@ -148,7 +148,7 @@ class Shar:
     def parts(
         self, *, rank: int, world_size: int, order: random.Random | None = None
     ) -> list[tuple[int, int, int]]:
-        """What one rank reads: (shard, first, step), every step-th chosen cut from the first on.
+        """The parts of one rank: (shard, first, step) for every step-th chosen cut from `first`.
 
         Args:
             rank: this process of `world_size`.

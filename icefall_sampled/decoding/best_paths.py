@@ -49,7 +49,7 @@ def best_paths(
     Args:
         arcs: sorted by source; a state has a higher number than any state before it. The last
             arc leads to the final state.
-        count: how many at the most, at least 1.
+        count: most label sequences, at least 1.
         names: the class of each label; None where a label is its class.
 
     Returns:

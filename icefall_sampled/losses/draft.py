@@ -147,7 +147,7 @@ def worthwhile_nodes(
     min_occupancy: float,
     overwrite: bool = False,
 ) -> Tensor:
-    """Which nodes the draft lattice visits with a posterior above `min_occupancy`.
+    """The nodes that the draft lattice visits with a posterior above `min_occupancy`.
 
     One whole path is always among them, so that the loss stays finite. It leaves each frame at
     the median u of the draft's posterior of blank steps. An alignment leaves each frame once,

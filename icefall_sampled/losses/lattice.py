@@ -269,7 +269,7 @@ def _at_least_float32(tensor: Tensor) -> Tensor:
 def _inside(
     blank_log_probs: Tensor, encoder_lengths: Tensor, target_lengths: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Which steps exist, frames last: blank (B, S + 1, T) and label (B, S, T)."""
+    """The steps that exist, frames last: blank (B, S + 1, T) and label (B, S, T)."""
     _, num_frames, num_nodes = blank_log_probs.shape
     has_frame = valid_positions(num_frames, encoder_lengths)[:, None, :]
     has_blank = valid_positions(num_nodes, target_lengths.add(1))[:, :, None] & has_frame

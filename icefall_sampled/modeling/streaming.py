@@ -38,7 +38,7 @@ class StreamState:
     done: Tensor
     """(N,) number of encoder frames that have come out."""
     ended: Tensor
-    """(N,) whether there will be no more input."""
+    """(N,) true where a stream has no more input."""
     past: tuple[Past, ...]
     """The cache of each block."""
 
