@@ -1,9 +1,9 @@
-"""A miniature of AISHELL-1: three sets, Mandarin with words apart, WAV.
+"""A miniature of AISHELL-1: three sets, Mandarin with spaces between words, WAV.
 
-aishell/data_aishell/.completed                   for lhotse's download: nothing left to do
+aishell/data_aishell/.completed                   lhotse's download has nothing left to do
 aishell/data_aishell/wav/{train,dev,test}/S0002/BAC009S0002W0122.wav
 aishell/data_aishell/transcript/aishell_transcript_v0.8.txt
-aishell/resource_aishell/.completed               lhotse reads nothing of it
+aishell/resource_aishell/.completed               not read by lhotse
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Utterance:
 
     @property
     def audio(self) -> Path:
-        """Within the corpus."""
+        """Path within the corpus."""
         speaker = f"S{self.speaker:04d}"
         return Path("data_aishell/wav") / self.part / speaker / f"{self.utterance_id}.wav"
 
@@ -52,9 +52,9 @@ def make(folder: Path, *, num_utterances: int = 60, seed: int = 0, speech: bool 
 
     Args:
         folder: Made if it does not exist.
-        num_utterances: A tenth in dev and in test, but at least two; the rest in train.
+        num_utterances: A tenth each in dev and test, but at least two; the rest in train.
         seed: Chooses the sentences.
-        speech: Or room noise in its place, for thousands of utterances.
+        speech: False writes room noise instead, for thousands of utterances.
     """
     plan = plan_utterances(num_utterances, seed=seed)
     corpus = new_folder(folder / "aishell")
@@ -86,7 +86,7 @@ def part_sizes(num_utterances: int) -> dict[str, int]:
 
 
 def plan_utterances(num_utterances: int, *, seed: int) -> list[Utterance]:
-    """What is said by whom; no speaker is in two sets."""
+    """The texts and speakers; no speaker is in two sets."""
     texts = iter(sentences(num_utterances, seed=seed))
     plan, voice = [], -1
     for part, size in part_sizes(num_utterances).items():

@@ -1,10 +1,11 @@
-"""A miniature of CSJ: sessions in Shift-JIS transcripts, a word a line, and one WAV a session.
+"""A miniature of CSJ: Shift-JIS transcripts, one word a line, and one WAV a session.
 
     CSJ/MORPH/SDB/{core,noncore}/<session>.sdb
     CSJ/WAV/{core,noncore}/<session>.wav              dialogues (D*): <session>-L.wav and -R.wav
 
-All 75 sessions are there that lhotse moves into eval1, eval2, eval3, valid and excluded, a sentence
-each (a dialogue: one a speaker), and at least eight others, five of eight academic talks (A*).
+It has all 75 sessions that lhotse moves into eval1, eval2, eval3, valid and excluded, with one
+sentence each (in a dialogue, one for each speaker), and at least eight others, five of eight of
+them academic talks (A*).
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ LISTED_SESSIONS = {
 SENTENCES_PER_SESSION = 25
 _KINDS = "AASAADAR"
 _SAMPLES_PER_MS = SAMPLING_RATE // 1000
-_PAUSES_MS = (400, 1200, 250)  # longer and shorter than what recipes join segments over
+_PAUSES_MS = (400, 1200, 250)  # longer and shorter than the pauses that recipes join
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,27 +47,27 @@ class Session:
     volume: str
     """core or noncore."""
     part: str
-    """Where lhotse's recipe puts it: that, or a set's name."""
+    """The set in which lhotse's recipe puts it: its volume, or the name of another set."""
     voice: int
     sentences: list[list[Segment]]
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Dialogues have a file for each speaker."""
+        """The channels: dialogues have a file for each speaker."""
         return ("L", "R") if self.name.startswith("D") else ("L",)
 
     def channel(self, index: int) -> str:
-        """Who says the n-th sentence: speakers take turns."""
+        """The channel of the n-th sentence: speakers take turns."""
         return self.channels[index % len(self.channels)]
 
     def recording_id(self, channel: str) -> str:
-        """The name of the channel's audio."""
+        """The name of a channel's audio."""
         return f"{self.name}-{channel}" if len(self.channels) > 1 else self.name
 
 
 @dataclass(frozen=True, kw_only=True)
 class Utterance:
-    """What lhotse makes of a sentence."""
+    """A sentence as lhotse reads it."""
 
     part: str
     recording_id: str
@@ -79,9 +80,9 @@ def make(folder: Path, *, num_utterances: int = 60, seed: int = 0, speech: bool 
 
     Args:
         folder: Made if it does not exist.
-        num_utterances: Besides those of the 75 listed sessions, in core and noncore together.
+        num_utterances: In addition to the 75 listed sessions, in core and noncore together.
         seed: Chooses the sentences.
-        speech: Or room noise in its place, for thousands of utterances.
+        speech: False writes room noise instead, for thousands of utterances.
     """
     plan = plan_sessions(num_utterances, seed=seed)
     corpus = new_folder(folder / "CSJ")
@@ -114,7 +115,7 @@ def plan_sessions(num_utterances: int, *, seed: int) -> list[Session]:
 
 
 def expected(plan: list[Session]) -> list[Utterance]:
-    """What lhotse's recipe finds in the corpus."""
+    """The utterances that lhotse's recipe must find in the corpus."""
     found = []
     for session in plan:
         number = 1
@@ -143,7 +144,7 @@ def wav_path(corpus: Path, session: Session, channel: str = "L") -> Path:
 
 
 def _session_name(index: int) -> str:
-    """Of a session to train on: numbers beyond those of the corpus."""
+    """Name of a training session: numbers beyond those of the corpus."""
     return f"{_KINDS[index % len(_KINDS)]}{index % 9 + 1:02d}{'FM'[index % 2]}{1500 + index:04d}"
 
 
@@ -161,7 +162,7 @@ def _plan_session(index: int, name: str, part: str, sentences: list[list[Segment
 def _all_spoken(plan: list[Session]) -> Iterator[Sentence]:
     for session in plan:
         for index, sentence in enumerate(session.sentences):
-            # The other speaker of a dialogue is of the same sex, as in the corpus's names.
+            # The other speaker of a dialogue has the same sex, as in the corpus's names.
             speaker = session.voice + 2 * session.channels.index(session.channel(index))
             for segment in sentence:
                 kana = " ".join(word.spoken for word in segment if word.spoken)
@@ -171,7 +172,7 @@ def _all_spoken(plan: list[Session]) -> Iterator[Sentence]:
 def _write_audio(
     corpus: Path, session: Session, audio: Iterator[np.ndarray], random: np.random.Generator
 ) -> Iterator[str]:
-    """Write the session's audio; yield the lines of its transcript on the way."""
+    """Write the session's audio, and yield the lines of its transcript meanwhile."""
     pieces: dict[str, list[np.ndarray]] = {channel: [] for channel in session.channels}
     start, number = 0, 0
     for index, sentence in enumerate(session.sentences):

@@ -1,4 +1,4 @@
-"""Sentences as an old novel has them, in LibriSpeech's spelling: capitals, no punctuation."""
+"""Sentences in the style of an old novel, in LibriSpeech's spelling: capitals, no punctuation."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ _PATTERNS = (
 
 
 def sentences(count: int, *, seed: int) -> list[str]:
-    """Some sentences, in which all words come up before one comes up again."""
+    """Some sentences; all words occur before one occurs again."""
     words = Words(_SLOTS, seed=seed)
     return [" ".join(words.take(slot) for slot in words.pattern(_PATTERNS)) for _ in range(count)]

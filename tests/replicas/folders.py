@@ -1,4 +1,4 @@
-"""Folders of miniatures: a new one, and what is in one."""
+"""Folders of miniatures: make a new one, and hash the contents of one."""
 
 from __future__ import annotations
 

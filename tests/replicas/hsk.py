@@ -1,8 +1,8 @@
 """A miniature of the HSK words of audio-cmn: single Mandarin words, MP3 at 22.05 kHz.
 
 hsk/cmn-大人.mp3           a file's name is its text
-hsk/cmn-大_人_.mp3         `_` stands for an ellipsis
-corpus.json                how many files there are, and the SHA-256 of their list
+hsk/cmn-大_人_.mp3         `_` means an ellipsis
+corpus.json                the number of files, and the SHA-256 of their list
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ RATE = 22050
 FIRST, SECOND = "天大小火电学中国名水", "人山家车书手生力字花"
 ELLIPSIS = "大_人_"
 SILENCE_SECONDS = 0.3
-"""Of room noise, before and after each word."""
+"""Room noise before and after each word."""
 
 
 def words(count: int) -> list[str]:
-    """Different words of two characters; in a hundred, each character is in ten."""
+    """Different words of two characters; of a hundred words, ten have a given character."""
     everything = [first + second for first, second in product(FIRST, SECOND)]
     if not 0 < count <= len(everything):
         raise ValueError(f"count must be from 1 to {len(everything)}, and is {count}.")
@@ -39,8 +39,8 @@ def make(folder: Path, *, num_words: int = 100, speech: bool = True) -> Path:
 
     Args:
         folder: Made if it does not exist.
-        num_words: Beside the one with an ellipsis.
-        speech: Or a tone in its place, at hardly any cost.
+        num_words: Without the one with an ellipsis.
+        speech: False writes a tone instead, at hardly any cost.
     """
     corpus = new_folder(folder / "hsk")
     texts = [*words(num_words), ELLIPSIS]
@@ -56,20 +56,20 @@ def make(folder: Path, *, num_words: int = 100, speech: bool = True) -> Path:
 
 
 def tone(text: str) -> np.ndarray:
-    """(samples,) of a pitch for each character."""
+    """(samples,) with a pitch for each character."""
     time = np.arange(round(0.2 * SAMPLING_RATE)) / SAMPLING_RATE
     parts = [np.sin(2 * np.pi * (200 + ord(c) % 2000) * time) for c in text]
     return (8000 * np.concatenate(parts)).astype(np.int16)
 
 
 def write_mp3(path: Path, samples: np.ndarray) -> None:
-    """Write samples (num_samples,) at 16 kHz as the corpus has them."""
+    """Write (num_samples,) samples at 16 kHz in the format of the corpus."""
     resampled = resample_poly(samples, RATE // 50, SAMPLING_RATE // 50)
     soundfile.write(path, resampled, RATE, format="MP3", subtype="MPEG_LAYER_III")
 
 
 def describe(corpus: Path) -> Path:
-    """Write corpus.json beside the recordings as they are, and return its path."""
+    """Write corpus.json for the current recordings beside them, and return its path."""
     files = sorted(corpus.glob("*.mp3"), key=lambda path: path.name)
     lines = [f"{hashlib.sha256(p.read_bytes()).hexdigest()}  {p.name}\n" for p in files]
     description = {

@@ -1,7 +1,7 @@
-"""Sentences as speakers at conferences say them, tagged as in the transcripts of CSJ.
+"""Sentences of conference talks, tagged as in the transcripts of CSJ.
 
-A word is written `surface=pronunciation`; `_` stands for the space inside a tag, `+` joins words,
-and `|` ends a segment within a tag, as the corpus does now and then.
+A word is written `surface=pronunciation`; `_` means a space inside a tag, `+` joins words, and `|`
+ends a segment within a tag, which occurs in the corpus.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Word:
 
     @property
     def spoken(self) -> str:
-        """The kana that are heard."""
+        """The kana of the pronunciation."""
         kana = re.sub("<[^>]*>", "", self.pronunciation).replace("×", "")
         return _bare(kana, written=False)
 
@@ -83,13 +83,13 @@ Segment = list[Word]
 
 
 def sentences(count: int, *, seed: int) -> list[list[Segment]]:
-    """Some sentences: one segment each, or two where a tag holds them together."""
+    """Some sentences: one segment each, or two if a tag spans both."""
     words = Words({**_NOUNS, **_OTHERS}, seed=seed)
     return [_sentence(words) for _ in range(count)]
 
 
 def written(sentence: list[Segment]) -> str:
-    """The sentence without tags, as lhotse decides: fillers stay, slips are mended."""
+    """The sentence without tags, as in lhotse: fillers are kept, slips are corrected."""
     return _without_tags(
         " ".join(word.surface for segment in sentence for word in segment), written=True
     ).replace(" ", "")
@@ -122,12 +122,12 @@ def _part_of_speech(slot: str, surface: str) -> str:
 
 
 def _bare(text: str, *, written: bool) -> str:
-    # Of a tag that holds two segments together, one bracket is in another word.
+    # If a tag spans two segments, one of its brackets is in another word.
     return _without_tags(text, written=written).rstrip(")").split(" ")[-1]
 
 
 def _without_tags(text: str, *, written: bool) -> str:
-    """What is heard, or what is written, of a text whose tags may be nested."""
+    """The spoken or the written form of a text whose tags may be nested."""
 
     def choose(match: re.Match[str]) -> str:
         tag, content = match.groups()

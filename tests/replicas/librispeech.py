@@ -1,6 +1,6 @@
 """A miniature of LibriSpeech: seven parts, English in capitals, FLAC.
 
-LibriSpeech/<part>/.completed                            lhotse's download takes the part as done
+LibriSpeech/<part>/.completed                            lhotse's download skips the part
 LibriSpeech/<part>/<speaker>/<chapter>/<speaker>-<chapter>.trans.txt
 LibriSpeech/<part>/<speaker>/<chapter>/<speaker>-<chapter>-0000.flac
 LibriSpeech/SPEAKERS.TXT
@@ -31,14 +31,14 @@ class Utterance:
 
     part: str
     speaker: int
-    """Counted over the corpus; the folder's name is another number."""
+    """Index over the corpus; the folder's name is another number."""
     chapter: int
     index: int
     text: str
 
     @property
     def folder(self) -> Path:
-        """Of its chapter, within the corpus."""
+        """Folder of its chapter, within the corpus."""
         return Path(self.part) / str(_speaker_id(self.speaker)) / str(_chapter_id(self.chapter))
 
     @property
@@ -53,14 +53,14 @@ def make(folder: Path, *, num_utterances: int = 60, seed: int = 0, speech: bool 
     Args:
         folder: Made if it does not exist.
         num_utterances: Over all parts: a twentieth, but at least two, in each of the four small
-            parts; of the rest half in train-clean-100 and a quarter in each of the other two.
+            parts; half of the rest in train-clean-100 and a quarter in each of the other two.
         seed: Chooses the sentences.
-        speech: Or room noise in its place, for thousands of utterances.
+        speech: False writes room noise instead, for thousands of utterances.
     """
     plan = plan_utterances(num_utterances, seed=seed)
     corpus = new_folder(folder / "LibriSpeech")
     spoken = [
-        # In capitals, espeak-ng would spell short words out.
+        # espeak-ng would spell out short words in capitals.
         Sentence(text=utterance.text.lower(), voice=speaker_voice("en-us", utterance.speaker))
         for utterance in plan
     ]
@@ -90,7 +90,7 @@ def part_sizes(num_utterances: int) -> dict[str, int]:
 
 
 def plan_utterances(num_utterances: int, *, seed: int) -> list[Utterance]:
-    """What is said where and by whom; no speaker is in two parts."""
+    """The texts, parts and speakers; no speaker is in two parts."""
     texts = iter(sentences(num_utterances, seed=seed))
     plan, speaker, chapter = [], -1, -1
     for part, size in part_sizes(num_utterances).items():

@@ -1,4 +1,4 @@
-"""Sentences as the news have them, in AISHELL's spelling: words apart, numbers written out."""
+"""Sentences of news, in AISHELL's spelling: spaces between words, numbers written out."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PATTERNS = (
 
 
 def sentences(count: int, *, seed: int) -> list[list[str]]:
-    """The words of some sentences; all words come up before one comes up again."""
+    """The words of some sentences; all words occur before one occurs again."""
     words = Words(_SLOTS, seed=seed)
     return [
         [words.take(slot) if slot in _SLOTS else slot for slot in words.pattern(_PATTERNS)]
@@ -43,5 +43,5 @@ def sentences(count: int, *, seed: int) -> list[list[str]]:
 
 
 def spoken(words: list[str]) -> str:
-    """What espeak-ng is to say: letters of full width are no letters to it."""
+    """The input of espeak-ng, which does not know full-width letters."""
     return " ".join(words).translate(_HALF_WIDTH)

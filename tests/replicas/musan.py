@@ -1,10 +1,10 @@
 """A miniature of MUSAN: music, speech and noise of 11 to 16 seconds each, WAV.
 
-    .musan_completed                  beside the corpus, for lhotse's download: nothing left to do
+    .musan_completed                  beside the corpus: lhotse's download has nothing left to do
     musan/{music,speech,noise}/<source>/<kind>-<source>-0000.wav
     musan/{music,speech,noise}/<source>/ANNOTATIONS
 
-Longer than ten seconds, because recipes cut MUSAN into windows of ten and drop short remainders.
+They exceed ten seconds, because recipes cut MUSAN into windows of ten and drop short remainders.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SOURCES = {
 }
 GENRES = ("rock,country", "baroque", "classical", "electronic,pop", "jazz")
 _LOUD = 8000
-_NUM_SENTENCES = 5  # of a speech recording: enough for its length
+_NUM_SENTENCES = 5  # in a speech recording: enough for its length
 
 
 def make(folder: Path, *, num_recordings: int = 18, seed: int = 0, speech: bool = True) -> Path:
@@ -33,9 +33,9 @@ def make(folder: Path, *, num_recordings: int = 18, seed: int = 0, speech: bool 
 
     Args:
         folder: Made if it does not exist.
-        num_recordings: Over music, speech and noise alike, and over their sources.
+        num_recordings: Divided equally among music, speech and noise, and among their sources.
         seed: Chooses tones, sentences and noises.
-        speech: Or room noise in its place, in music and noise too.
+        speech: False writes room noise instead, also for music and noise.
     """
     if num_recordings < 3:
         raise ValueError(f"num_recordings must be at least 3, and is {num_recordings}.")
@@ -61,7 +61,7 @@ def make(folder: Path, *, num_recordings: int = 18, seed: int = 0, speech: bool 
 
 
 def part_sizes(num_recordings: int) -> dict[str, int]:
-    """How many recordings of each kind."""
+    """The number of recordings of each kind."""
     return {kind: len(range(i, num_recordings, 3)) for i, kind in enumerate(SOURCES)}
 
 
@@ -72,7 +72,7 @@ def _annotation(kind: str, index: int) -> str:
 
 
 def _voices(count: int, random: np.random.Generator, *, seed: int) -> list[np.ndarray]:
-    """Some sentences in a row by one voice each."""
+    """Recordings of several sentences, each by one voice."""
     texts = sentences(count * _NUM_SENTENCES, seed=seed)
     spoken = [
         Sentence(text=text.lower(), voice=speaker_voice("en-us", i // _NUM_SENTENCES))
@@ -92,7 +92,7 @@ def _sound(kind: str, num_samples: int, random: np.random.Generator) -> np.ndarr
 
 
 def _melody(seconds: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Tones of a scale with their overtones, two a second, each fading away."""
+    """Decaying tones of a scale with their overtones, two a second."""
     note = (2 * seconds).astype(int)
     steps = random.choice([0, 2, 4, 5, 7, 9, 11, 12], size=note[-1] + 1)
     phase = np.cumsum(2 * np.pi * 220 * 2 ** (steps[note] / 12) / SAMPLING_RATE)
@@ -101,7 +101,7 @@ def _melody(seconds: np.ndarray, random: np.random.Generator) -> np.ndarray:
 
 
 def _gusts(seconds: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Hiss that swells and ebbs, duller in one recording than in the next."""
+    """Noise of varying level, with a different low-pass in each recording."""
     width = int(random.integers(1, 20))
     hiss = np.convolve(random.normal(size=len(seconds)), np.ones(width) / width, mode="same")
     return hiss * (1.2 + np.sin(2 * np.pi * random.uniform(0.2, 2) * seconds))

@@ -1,9 +1,9 @@
 """Speech and silence for the miniatures, as 16 kHz mono int16.
 
-The voice is espeak-ng's (package espeakng-loader), driven through ctypes. Its library keeps state
-between two sentences that nothing resets, not even its own termination: a sentence sounds the same
-only after the same sentences. `speak` therefore says all sentences of a corpus in one
-fresh process, which is this file run as a program.
+The voice is espeak-ng's (package espeakng-loader), called through ctypes. Its library keeps state
+between sentences that nothing resets, not even its own termination: the samples of a sentence
+depend on the sentences before it. `speak` therefore synthesises all sentences of a corpus in one
+new process, which runs this file as a program.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 
 SAMPLING_RATE = 16000
 
-# espeak-ng's names for what its functions take: speak_lib.h.
+# espeak-ng's constants, from speak_lib.h.
 _SYNCHRONOUS = 2
 _DONT_EXIT = 0x8000
 _CHARACTERS = 1
@@ -37,7 +37,7 @@ _CALLBACK = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True, kw_only=True)
 class Voice:
-    """Who speaks: one of espeak-ng's languages and variants, e.g. `en-us+f2`."""
+    """A speaker: one of espeak-ng's languages and variants, e.g. `en-us+f2`."""
 
     name: str
     pitch: int = 50
@@ -46,7 +46,7 @@ class Voice:
     """Words a minute."""
 
 
-# Variants that are easy to understand and to tell apart, women and men in turn.
+# Variants that are easy to understand and to distinguish, alternating women and men.
 _VARIANTS = (
     "f2", "m3", "f4", "m1", "Annie", "Andy", "f3", "m7", "linda", "adam", "Alicia", "m8",
     "steph", "Michael", "f1", "m4",
@@ -56,7 +56,7 @@ _PITCHES = (50, 40, 60)
 
 
 def speaker_voice(language: str, speaker: int) -> Voice:
-    """The voice of a corpus's n-th speaker: an even number is a woman's, an odd one a man's."""
+    """The voice of a corpus's n-th speaker: a woman if n is even, a man if it is odd."""
     return Voice(
         name=f"{language}+{_VARIANTS[speaker % len(_VARIANTS)]}",
         pitch=_PITCHES[speaker % len(_PITCHES)],
@@ -66,7 +66,7 @@ def speaker_voice(language: str, speaker: int) -> Voice:
 
 @dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """What is to be said, and by whom."""
+    """A text and its voice."""
 
     text: str
     voice: Voice
@@ -78,9 +78,9 @@ def recordings(
     """(samples,) of each sentence, in order, with the noise of a quiet room.
 
     Args:
-        sentences: What is said.
-        random: Where the noise comes from.
-        speech: Or nothing but the noise, about as long, at hardly any cost.
+        sentences: Texts and voices.
+        random: Source of the noise.
+        speech: False gives only the noise, about as long, at hardly any cost.
     """
     if not speech:
         yield from (_silence_instead(sentence.text, random) for sentence in sentences)
@@ -104,7 +104,7 @@ def speak(sentences: Sequence[Sentence]) -> list[np.ndarray]:
 
 
 def room_noise(num_samples: int, random: np.random.Generator) -> np.ndarray:
-    """(samples,) of what a microphone hears in a quiet room: at most 3 of 32,768."""
+    """(samples,) of a microphone's noise in a quiet room: at most 3 of 32,768."""
     return random.integers(-3, 4, size=num_samples, dtype=np.int16)
 
 
@@ -114,7 +114,7 @@ def _silence_instead(text: str, random: np.random.Generator) -> np.ndarray:
 
 
 class _Espeak:
-    """The library in this process: once it has spoken, it does not speak twice alike."""
+    """The library in this process: repeated sentences give different samples."""
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -122,9 +122,9 @@ class _Espeak:
         self._rate = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, _DONT_EXIT)
         if self._rate <= 0:
             raise RuntimeError(f"espeak-ng does not start with its data in {data.decode()}.")
-        self._library.espeak_ng_SetRandSeed(1)  # for the breath of some voices; else by the clock
+        self._library.espeak_ng_SetRandSeed(1)  # breath noise; the default is the clock
         self._pieces: list[np.ndarray] = []
-        self._callback = _CALLBACK(self._receive)  # kept: ctypes does not
+        self._callback = _CALLBACK(self._receive)  # ctypes keeps no reference
         self._library.espeak_SetSynthCallback(self._callback)
         pointer, size, word = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint
         self._library.espeak_Synth.argtypes = [

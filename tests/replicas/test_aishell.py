@@ -29,7 +29,7 @@ def test_lhotse_finds_every_utterance_with_its_text(manifests: Manifests) -> Non
         for part, manifest in manifests.items()
         for supervision in manifest["supervisions"]
     }
-    # What lhotse makes of full-width letters, and of the spaces between words.
+    # lhotse converts full-width letters, and removes the spaces between words.
     letters = str.maketrans("ａｔ", "AT")
     plan = aishell.plan_utterances(60, seed=0)
     assert found == {(u.part, u.utterance_id): "".join(u.words).translate(letters) for u in plan}

@@ -43,7 +43,7 @@ def test_segments_lie_within_their_recording_and_are_speech_there(manifests: Man
                 begin, end = (round(16000 * t) for t in (segment.start, segment.end))
                 assert abs(samples[begin:end]).max() > 0.1
                 samples[begin:end] = 0
-            # What no segment holds is the noise of the room.
+            # Outside the segments there is only the noise of the room.
             assert abs(samples).max() < 1e-3
 
 

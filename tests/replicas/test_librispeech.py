@@ -37,7 +37,7 @@ def test_the_audio_is_speech_at_16_khz(manifests) -> None:
             assert recording.sampling_rate == 16000
             samples = recording.load_audio()
             assert 0.1 < abs(samples).max() < 1, recording.id
-            # A word takes a fifth of a second at the least, a second at the most.
+            # A word takes between a fifth of a second and a second.
             words = len(manifest["supervisions"][recording.id].text.split())
             assert 0.2 * words < recording.duration < 1.0 * words, recording.id
 

@@ -34,7 +34,7 @@ def test_lhotse_finds_music_speech_and_noise(manifests: Manifests) -> None:
             assert 11 <= recording.duration < 16
             samples = recording.load_audio()
             assert 0.1 < abs(samples).max() < 1
-            # There is something in most of its tenths of seconds.
+            # Most tenths of a second are not silent.
             tenths = np.abs(samples[0][: samples.size // 1600 * 1600]).reshape(-1, 1600)
             assert np.mean(tenths.max(axis=1) > 0.01) > 0.5, recording.id
 

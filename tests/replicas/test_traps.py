@@ -1,4 +1,4 @@
-"""Each trap is one: what lhotse's own recipes make of the broken corpora."""
+"""Each trap works: how lhotse's own recipes handle the broken corpora."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_aishell_without_an_audio_file_and_with_a_line_too_many(
     assert lines[-1] == f"{added} 没有 录音" and len(lines) == 7
     with caplog.at_level(logging.WARNING):
         assert ids(prepare_aishell(corpus)) == before - {"BAC009S0002W0122"}
-    # lhotse goes by the audio: it does not say that a line has none.
+    # lhotse goes through the audio: it does not report a line without audio.
     assert not caplog.records
 
 
@@ -85,7 +85,7 @@ def test_csj_without_a_listed_session(csj_corpus: Path, tmp_path: Path, session:
 def test_csj_at_a_relative_path(
     csj_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """lhotse writes the path down as it was given: it leads nowhere from another folder."""
+    """Manifests have the path as it was given to lhotse: it is wrong from another folder."""
     monkeypatch.chdir(tmp_path)
     manifests = prepare_csj("CSJ", transcript_dir="transcripts", dataset_parts="eval1")
     recording = manifests["eval1"]["recordings"][0]

@@ -1,4 +1,4 @@
-"""Breaks a miniature in the ways in which real corpora are broken.
+"""Break a miniature as real corpora are broken.
 
 remove_audio(corpus, name)                 a transcript whose audio is missing
 add_line_without_audio(corpus)             a line of an utterance that was never recorded
@@ -17,8 +17,8 @@ def remove_audio(corpus: Path, name: str) -> Path:
     """Delete the audio of an utterance, or of a session of CSJ; return where it was.
 
     Args:
-        corpus: As `make` returned it.
-        name: The file's without its ending, e.g. `19-198-0000` or `D01M0019-L`.
+        corpus: The path from `make`.
+        name: The file's name without suffix, e.g. `19-198-0000` or `D01M0019-L`.
     """
     path = _only(corpus, [*corpus.rglob(f"{name}.wav"), *corpus.rglob(f"{name}.flac")], name)
     path.unlink()

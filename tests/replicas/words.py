@@ -1,4 +1,4 @@
-"""What the three languages' sentence makers share: words dealt like cards."""
+"""Shared by the sentences of the three languages: words drawn like cards."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 
 
 class Words:
-    """Deals the words of each slot like cards: all come up before one comes up again.
+    """Draws the words of each slot like cards: all occur before one occurs again.
 
     Args:
         slots: Words of a kind, separated by white space.
-        seed: The same one deals the same words.
+        seed: Of the random order.
     """
 
     def __init__(self, slots: Mapping[str, str], *, seed: int) -> None:
@@ -28,5 +28,5 @@ class Words:
         return deck.pop()
 
     def pattern(self, patterns: Sequence[str]) -> list[str]:
-        """The slots of one of the patterns, which names them separated by spaces."""
+        """The slots of a random pattern, in which they are separated by spaces."""
         return self._random.choice(patterns).split()

@@ -1,4 +1,4 @@
-"""A real browser without a window, for tests of the pages that the library writes."""
+"""A headless browser, for tests of the pages that the library writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-NEEDED = ("chromium", "chromedriver")  # as shared/setup_browser.sh looks for them
+NEEDED = ("chromium", "chromedriver")  # the same names as in shared/setup_browser.sh
 
 needs_browser = pytest.mark.skipif(
     not all(map(shutil.which, NEEDED)),
@@ -24,7 +24,7 @@ needs_browser = pytest.mark.skipif(
 
 @contextmanager
 def browser(profile: Path) -> Iterator[webdriver.Chrome]:
-    """Chromium with an empty profile, which asks nothing of the network."""
+    """Chromium with an empty profile, without requests to the network."""
     options = webdriver.ChromeOptions()
     options.binary_location = str(shutil.which(NEEDED[0]))
     for name in (
@@ -35,7 +35,7 @@ def browser(profile: Path) -> Iterator[webdriver.Chrome]:
         f"user-data-dir={profile}",
     ):
         options.add_argument(f"--{name}")
-    if os.geteuid() == 0:  # whom Chromium refuses a sandbox
+    if os.geteuid() == 0:  # Chromium has no sandbox for root
         options.add_argument("--no-sandbox")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options, Service(str(shutil.which(NEEDED[1]))))
@@ -46,5 +46,5 @@ def browser(profile: Path) -> Iterator[webdriver.Chrome]:
 
 
 def until(driver: webdriver.Chrome, condition: Callable[[], Any]) -> Any:
-    """Wait for what the browser does in its own time."""
+    """Wait until the condition holds in the browser."""
     return WebDriverWait(driver, 60, poll_frequency=0.02).until(lambda _: condition())

@@ -1,4 +1,4 @@
-"""Whether the whole chain can learn: a small model on a miniature's own training set."""
+"""Overfit a small model on the training set of a miniature, with the whole recipe."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.recipes import run
 
 
 def character_error_percent(corpus: str, prepared: Path) -> float:
-    """Train `example_ctc_500` on the training set, as a user would; its error rate there."""
+    """Train `example_ctc_500` as a user would; return its error rate on the training set."""
     originals = [c for c in cuts_of(prepared, corpus, "train") if not is_speed_perturbed(c.id)]
     cuts = write_cuts(prepared / "by_heart.jsonl.gz", originals)
     exp_dir = prepared / "exp/by_heart"

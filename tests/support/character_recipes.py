@@ -1,4 +1,4 @@
-"""The recipes with characters, run on miniatures as a user runs them on the corpora."""
+"""Run the recipes with characters on miniatures as a user does on the corpora."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SMALL = (
     "--optimizer.accumulate 1 --optimizer.warmup-steps 10 --training.max-steps 24 "
     "--training.checkpoint-every-steps 12 --training.log-every-steps 8"
 )
-# With these a model learns a miniature by heart. Its predictor knows one label back, and a frame is
-# 80 ms: one that knew all labels would learn sentences in place of speech, with nothing to tell it
-# the frame to emit them at; then no frame is likely, and greedy search misses them (16 % CER at a
-# loss of 0.02 nats).
+# With these options a model memorises a miniature. Its predictor has a context of one label, and a
+# frame is 80 ms. A predictor that sees all labels would learn sentences instead of speech, without
+# learning at which frame to emit a label; then no frame is likely, and greedy search misses labels
+# (16 % CER at a loss of 0.02 nats).
 BY_HEART = [
     "--encoder.subsampling", "8",
     "--encoder.subsampling-channels", "32", "--encoder.num-layers", "3", "--encoder.width", "96",
@@ -72,7 +72,7 @@ def cuts_of(folder: Path, corpus: str, name: str) -> list[Cut]:
 
 
 def check_unknown(corpus: str, folder: Path, sets: tuple[str, ...], said: str) -> None:
-    """Utterances with a character that training has none of are counted, and none is left out."""
+    """Utterances with characters that are not in training are counted, and none is left out."""
     assert "left out" not in said
     table = load_tokens(folder / "data/lang_char")
     for name in sets:
@@ -84,7 +84,7 @@ def check_unknown(corpus: str, folder: Path, sets: tuple[str, ...], said: str) -
 
 
 def stages_again(corpus: str, *flags: str | Path) -> list[str]:
-    """What prepare.sh says of each stage when it is called once more."""
+    """The messages of prepare.sh about each stage when it is called again."""
     again = bash(corpus, "prepare.sh", *flags, "--stage", "1")
     assert again.returncode == 0, again.stderr
     return [line for line in again.stderr.splitlines() if " stage " in line]
@@ -94,7 +94,7 @@ def run_rows(corpus: str, folder: Path, *rows: str) -> dict[str, dict[str, list[
     """Train and score rows of the table on a prepared miniature.
 
     Returns:
-        The cells of RESULTS.md from `steps` on, by variant and then by how it was decoded.
+        The cells of RESULTS.md from `steps` on, by variant and then by decoding.
     """
     data = folder / "data"
     train = (
@@ -118,7 +118,7 @@ def run_rows(corpus: str, folder: Path, *rows: str) -> dict[str, dict[str, list[
 
 
 def check_results(corpus: str, folder: Path, *rows: str) -> None:
-    """Train and score rows: RESULTS.md has the error rates that decoding wrote, of no other row."""
+    """Train and score rows: RESULTS.md has the error rates from decoding of only these rows."""
     results = run_rows(corpus, folder, *rows)
     paper = read_table(recipe(corpus) / "local/paper_table.json")
     for row in paper.rows:
@@ -138,7 +138,7 @@ def check_results(corpus: str, folder: Path, *rows: str) -> None:
 def check_variants(corpus: str) -> None:
     """The variants are the rows of Table 2, with the model of ESPnet's recipe in each of them.
 
-    And `full` with k2's pruned loss.
+    One more variant is `full` with k2's pruned loss.
     """
     program = load(recipe(corpus) / "sampled_transducer/train.py")
     variants = program.variants()
@@ -168,7 +168,7 @@ def check_variants(corpus: str) -> None:
 
 
 def check_results_file_is_generated(corpus: str, tmp_path: Path) -> None:
-    """RESULTS.md in the repository is what run_table.sh writes where nothing was run."""
+    """RESULTS.md in the repository is what run_table.sh writes if nothing was run."""
     program = ROOT / "local/show_table.py"
     table, output = recipe(corpus) / "local/paper_table.json", tmp_path / "RESULTS.md"
     command = [sys.executable, program, table, tmp_path / "exp", "--output", output]

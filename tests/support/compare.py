@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 MEASURED = "processor_seconds"
-"""A run's processor time is no part of what it computes, and never the same twice."""
+"""Processor time is not part of the results, and differs in every run."""
 
 
 def differences(first: Any, second: Any, where: str = "") -> list[str]:

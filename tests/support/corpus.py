@@ -1,4 +1,4 @@
-"""A corpus of beeps, learnable within seconds: each letter has a mel band of its own."""
+"""A corpus of beeps, learnable within seconds: each letter has its own mel band."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_tokens(folder: Path, letters: str = LETTERS) -> Path:
 
 
 def beeps(text: str, random: np.random.RandomState) -> np.ndarray:
-    """(frames, 80) features of a text: noise, and a band for each letter."""
+    """(frames, 80) features of a text: noise, with a loud band for each letter."""
     letters = [c for c in text if not c.isspace()]
     frames = random.uniform(-1, 1, (FRAMES_PER_LETTER * max(len(letters), 1), NUM_MEL_BINS))
     for i, letter in enumerate(letters):
@@ -36,7 +36,7 @@ def beeps(text: str, random: np.random.RandomState) -> np.ndarray:
 
 
 def make_cut(folder: Path, name: str, features: np.ndarray, text: str | None) -> MonoCut:
-    """Store features as a file, and give the cut that refers to it."""
+    """Store features in a file, and return a cut that refers to it."""
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / f"{name}.npy", features)
     duration = round(len(features) * 0.01, 2)

@@ -1,4 +1,4 @@
-"""What a run wrote to TensorBoard."""
+"""The TensorBoard curves of a run."""
 
 from __future__ import annotations
 

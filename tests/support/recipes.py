@@ -1,4 +1,4 @@
-"""The recipes' programs, imported from their files or run as a user runs them."""
+"""The recipes' programs, imported from their files or run as by a user."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def asterisk_decode() -> ModuleType:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment with one thread: what runs beside it wants a core too."""
+    """This process's environment with one thread: other processes need a core too."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -51,7 +51,7 @@ def interrupt(command: Sequence[str | Path], *, when: Callable[[], object]) -> t
     """Press Ctrl-C once `when` is true: SIGINT to the program and all processes it started.
 
     Returns:
-        The exit code and what was said on standard error.
+        The exit code and the standard error.
     """
     process = _start(command)
     while process.poll() is None and not when():
@@ -63,7 +63,7 @@ def interrupt(command: Sequence[str | Path], *, when: Callable[[], object]) -> t
 
 
 def _start(command: Sequence[str | Path]) -> subprocess.Popen[str]:
-    """A program in a session of its own, with all processes that it starts."""
+    """Start a program in a new session, which includes all processes that it starts."""
     return subprocess.Popen(
         [sys.executable, *map(str, command)], env=environment(), text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -71,7 +71,7 @@ def _start(command: Sequence[str | Path]) -> subprocess.Popen[str]:
 
 
 def _finish(process: subprocess.Popen[str], timeout: float) -> tuple[str, str]:
-    """What it wrote on standard output and error; none of its processes outlives the time."""
+    """Its standard output and error; all its processes are killed at the timeout."""
     try:
         return process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

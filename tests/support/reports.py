@@ -1,4 +1,4 @@
-"""Utterances for reports: what is said of them is known, and some of it is hostile."""
+"""Utterances for reports: their contents are known, and some are hostile."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def tone(seconds: float) -> NDArray[np.float32]:
 def entry(
     name: str, reference: str, hypothesis: str, *, seconds: float, confidence: float
 ) -> Entry:
-    """An utterance whose n-th word was heard at 0.24 n and said at 0.2 n seconds."""
+    """An utterance with the n-th word at 0.24 n s in the hypothesis, 0.2 n s in the reference."""
     heard, said = hypothesis.split(), reference.split()
     return Entry(
         result=Result(id=name, reference=said, hypothesis=heard),
@@ -50,7 +50,7 @@ def _mark(text: str, start: float, length: float) -> Mark:
 
 
 def known_entries() -> list[Entry]:
-    """Each kind of error, ids and texts that are markup, Chinese and Japanese."""
+    """Each kind of error, ids and texts with markup, Chinese and Japanese."""
     return [
         entry("utt-10", "a b c", "a b c", seconds=1.5, confidence=0.99),
         entry("utt-9", "a b c d e", "a x c d f e g", seconds=2.5, confidence=0.5),
@@ -61,7 +61,7 @@ def known_entries() -> list[Entry]:
 
 
 def cuts_with_audio(folder: Path, count: int) -> list[MonoCut]:
-    """The corpus of beeps, with a tone as long as the features of each."""
+    """The corpus of beeps, each cut with a tone as long as its features."""
     cuts = make_cuts(folder / "feats", "utt", count, seed=7)
     for cut in cuts:
         path = folder / f"audio/{cut.id}.wav"
@@ -72,13 +72,13 @@ def cuts_with_audio(folder: Path, count: int) -> list[MonoCut]:
 
 
 def without_audio(cuts: list[MonoCut]) -> CutSet:
-    """As the cuts stand in a manifest of features of mixed ones."""
+    """The cuts without recordings, as in a manifest of features of mixed cuts."""
     return CutSet.from_cuts(cut.drop_recording() for cut in cuts)
 
 
 @torch.no_grad()
 def decode_all(model: Transducer, cuts: list[MonoCut], tokens: TokenTable) -> list[Decoded]:
-    """One by one."""
+    """Decode the cuts one by one."""
     decoded = []
     for cut in cuts:
         features = torch.from_numpy(cut.load_features())[None]

@@ -1,4 +1,4 @@
-"""Results of training runs that never took place, for tables."""
+"""Made-up results of training runs, for tables."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TABLE = {
 
 
 def write_table(folder: Path, **changes: object) -> Path:
-    """`table.json` and the text that its table follows."""
+    """Write `table.json` and the text before its table."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "header.md").write_text("# Results\n")
     path = folder / "table.json"
@@ -53,8 +53,8 @@ def write_table(folder: Path, **changes: object) -> Path:
 
 
 def make_result(variant: str, seed: int, words: tuple[int, ...]) -> RunResult:
-    """A run with these errors in words: utterances of ten words, each of four letters. With the
-    constraint it errs once less in the first.
+    """A run with these word errors: utterances have ten words of four letters each. With the
+    constraint the first utterance has one error less.
     """
     count = len(words)
     errors, fewer = (
@@ -90,7 +90,7 @@ def write_run(
     config: str = "",
     **trained: Any,
 ) -> Path:
-    """`make_result` as a file, with changes."""
+    """Write `make_result` to a file, with changes."""
     result = make_result(variant, seed, words)
     path = path_of(folder, variant, seed)
     changed = replace(result, trained=replace(result.trained, **trained))

@@ -1,4 +1,4 @@
-"""A model that asks its own process to stop, at a step that the test chooses."""
+"""A model that stops its own process at a step that the test chooses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Stopping(Transducer):
 def stopping_after(
     passes: int, number: signal.Signals = signal.SIGTERM
 ) -> Callable[[Config, int], Transducer]:
-    """What to pass to `train` as make_model."""
+    """A make_model for `train`."""
 
     def make_model(config: Config, vocab_size: int) -> Transducer:
         model = Stopping(config, vocab_size)

@@ -1,4 +1,4 @@
-"""Streams for tests: features that are heard in pieces."""
+"""Streams for tests: features in pieces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def causal_config() -> Config:
 
 
 def pieces_of(length: int, cuts: list[int]) -> list[tuple[int, int]]:
-    """Where the pieces of a stream begin and end: of the wanted sizes, and the rest as one."""
+    """Start and end of the pieces of a stream: the wanted sizes, and the rest as one piece."""
     pieces, start = [], 0
     for size in cuts:
         end = min(start + size, length)
@@ -40,9 +40,9 @@ def heard(
     *,
     early: bool = True,
 ) -> Encoded:
-    """What streams give in all, each heard in its own pieces; NaN is in the padding.
+    """The whole output of streams, each advanced in its own pieces; the padding is NaN.
 
-    Each stream ends with its last piece, where `early`, or when all have no more to say.
+    Each stream is final at its last piece if `early`, otherwise only when all streams have ended.
     """
     encoder = StreamingEncoder(model, context)
     state = encoder.initial_state(len(lengths))

@@ -26,7 +26,7 @@ PRUNED: dict[str, dict[str, Any]] = {
     "sampling": {"strategy": "none"},
     "loss": {"kind": "pruned"},
 }
-"""The fields that make a model one of k2's pruned loss."""
+"""The fields for a model with k2's pruned loss."""
 
 ENCODER = EncoderConfig(
     subsampling_channels=4, num_layers=2, width=16, num_heads=2, feedforward_width=32,
@@ -35,7 +35,7 @@ ENCODER = EncoderConfig(
 
 
 def tiny_config(corpus: Path = Path("corpus"), exp_dir: Path = Path("exp")) -> Config:
-    """Dropout, SpecAugment and sampling are all on: whatever is random takes part."""
+    """Dropout, SpecAugment and sampling are on, so that everything random takes part."""
     return Config(
         exp_dir=exp_dir,
         data=DataConfig(
@@ -59,7 +59,7 @@ def tiny_config(corpus: Path = Path("corpus"), exp_dir: Path = Path("exp")) -> C
 
 
 def changed(config: Config, **parts: dict[str, Any]) -> Config:
-    """`changed(config, training={"max_steps": 3})`: the same config but for these fields."""
+    """`changed(config, training={"max_steps": 3})`: the same config with these fields changed."""
     return replace(
         config, **{name: replace(getattr(config, name), **new) for name, new in parts.items()}
     )
@@ -91,7 +91,7 @@ def tiny_model(
 def ragged_batch(
     lengths: list[int], target_lengths: list[int], *, vocab_size: int = 12, padding: float = 0.0
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Random features and targets, no label twice in a row; padding holds what is asked for."""
+    """Random features and targets, no label twice in a row; `padding` fills padded frames."""
     features = torch.randn(len(lengths), max(lengths), 80)
     width = max(target_lengths)
     steps = torch.randint(1, vocab_size - 1, (len(lengths), width))

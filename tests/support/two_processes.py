@@ -1,9 +1,9 @@
-"""Trains as one of two processes; run with torchrun by the tests of training.
+"""Train as one of two processes; the tests of training start it with torchrun.
 
     two_processes.py CORPUS EXP_DIR MAX_STEPS [STOP_AFTER]
 
-With STOP_AFTER, the second process gets a signal in that forward pass. Each process writes the
-bits of its weights to EXP_DIR/rank-R.json.
+With STOP_AFTER, the second process gets a signal in that forward pass. Each process writes a digest
+of its weights to EXP_DIR/rank-R.json.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def config_of(corpus: Path, exp_dir: Path, max_steps: int) -> Config:
     return changed(
         tiny_config(corpus, exp_dir),
         data={"max_duration_seconds": 2.0, "max_rejected_percent": 60.0},
-        # The CTC of block 1 alone: until step 3 nothing gives the other blocks a gradient.
+        # Only CTC after block 1: until step 3 the other blocks have no gradient.
         ctc={"joint_weight": 0.0, "intermediate_layers": (1,)},
         sampling={"distribution": "interctc"},
         loss={"ctc_only_steps": 2},
@@ -35,7 +35,7 @@ def config_of(corpus: Path, exp_dir: Path, max_steps: int) -> Config:
 
 
 def digest_of(model: dict[str, object]) -> str:
-    """The bits of all weights of a state_dict."""
+    """A digest of all weights of a state_dict."""
     digest = hashlib.sha256()
     for name, value in sorted(model.items()):
         digest.update(name.encode() + value.numpy().tobytes())  # type: ignore[attr-defined]
