@@ -1,21 +1,21 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # recipes read what is set here, and set what is read
-# Sourced by the prepare.sh of every recipe: what preparing one corpus has in common with preparing
-# another. A recipe says how its cuts are made (stages 0 to 2) and calls the rest:
+# Sourced by the prepare.sh of every recipe: the common part of preparing a corpus. A recipe makes
+# its cuts (stages 0 to 2) and calls the rest:
 #
 #   cd "$(dirname "${BASH_SOURCE[0]}")"
 #   . ../../../shared/corpus.sh
 #   corpus=mini sets="train dev test"      # raw cuts of a set: $(raw train), with features: $(cuts train)
-#   subset=full data_dir=data              # options of its own, and other defaults of the common ones
+#   subset=full data_dir=data              # its own options, and its defaults of the common ones
 #   help_text="Usage: … its own options … $(common_help)"
 #   parse_corpus_options "subset" "$@"     # checks the common options, finds $python
 #   …                                      # run_stage 1 manifests …, must make $(raw SET) for all sets
 #   features_stage                         # 3: all sets; those called train… with speed perturbation
 #   bpe_stage "$vocab_size"                # 4: $data_dir/lang_bpe_N for each N, from the raw set train
 #   characters_stage                       # 4: $data_dir/lang_char, likewise
-#   words_stage                            # 4: $data_dir/lang_word, of texts whose tokens have spaces between
-#   own_check=(COMMAND…)                   # if there is one: stage 5 begins with it
+#   words_stage                            # 4: $data_dir/lang_word, for tokens separated by spaces
+#   own_check=(COMMAND…)                   # optional: stage 5 begins with it
 #   validation_stage                       # 5: all sets with each vocabulary; those not called train…
-#                                          # may hold what is outside it
+#                                          # may have unknown tokens
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 # shellcheck source=log.sh
@@ -29,9 +29,9 @@ stage=0 stop_stage=5 subsampling=4 num_jobs=2 max_rejected_percent=1
 data_dir=data download_dir=download dask=''
 common_options="stage stop_stage subsampling num_jobs dask max_rejected_percent data_dir download_dir"
 own_check=()
-lang_dirs=() # of the vocabularies that validation is to look at
+lang_dirs=() # of the vocabularies for validation
 
-# common_help : the part of a help text that all recipes have; --data-dir is the recipe's to explain.
+# common_help : the help text of the common options; the recipe explains --data-dir.
 common_help() {
   printf '%s' "
 A stage that is done is not done again, unless an option that it depends on has changed.
@@ -58,7 +58,7 @@ parse_corpus_options() {
   find_python
 }
 
-# find_python : sets python, to one that has lhotse and kaldifeat, and PYTHONPATH.
+# find_python : sets python to an interpreter with lhotse and kaldifeat, and sets PYTHONPATH.
 find_python() {
   export PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
   for python in python "$root/.venv/bin/python" "$root/.venv-torch2/bin/python"; do
@@ -73,14 +73,14 @@ raise SystemExit(not (find("lhotse") and find("kaldifeat")))' 2>/dev/null; then
 # lhotse WORD... : lhotse's command line in $python's environment (python -m lhotse.… does nothing).
 lhotse() { "$python" -c 'from lhotse.bin.lhotse import cli; cli()' "$@"; }
 
-# need_sizes NAME : this option must be vocabulary sizes.
+# need_sizes NAME : checks that this option is vocabulary sizes.
 need_sizes() {
   [[ ${!1} =~ ^[1-9][0-9]*(\ [1-9][0-9]*)*$ ]] ||
     die "--${1//_/-} is '${!1}', it must be whole numbers above 0 with a space between"
 }
 
-# make_data_dir : makes the folder and sets where, its absolute path. The keys of stages hold it,
-# because the manifests do: a folder that moved is made anew.
+# make_data_dir : makes the folder and sets where, its absolute path. The manifests contain it, and
+# so do the keys of stages: a folder that was moved is made again.
 make_data_dir() {
   mkdir -p "$data_dir"
   where=$(cd "$data_dir" && pwd -P)
@@ -91,7 +91,7 @@ make_data_dir() {
 raw() { printf "%s.jsonl.gz\n" "${@/#/$data_dir/manifests/${corpus}_cuts_raw_}"; }
 cuts() { printf "%s.jsonl.gz\n" "${@/#/$data_dir/fbank/${corpus}_cuts_}"; }
 
-# features_stage : stage 3, for each of the sets.
+# features_stage : stage 3, for all sets.
 features_stage() {
   local set
   for set in $sets; do
@@ -123,11 +123,11 @@ bpe_stage() {
 }
 
 # characters_stage, words_stage : stage 4, a table of the characters in the training transcripts, or
-# of what stands there between spaces.
+# of the words, separated by spaces.
 characters_stage() { tokens_stage characters lang_char/tokens.txt; }
 words_stage() { tokens_stage words lang_word/word_tokens.txt; }
 
-# tokens_stage UNITS FILE : a table of such units.
+# tokens_stage UNITS FILE : a table of these units.
 tokens_stage() {
   local table=$data_dir/$2
   run_stage 4 "$1" "$(fingerprint "$root/local/make_tokens.py" "$(raw train)")" "$table" -- \
@@ -143,7 +143,7 @@ validation_stage() {
     "$data_dir/statistics.json" -- validate
 }
 
-# What nothing is trained on may hold units that training never saw: every model gets those wrong.
+# Sets that are not trained on may have units that training lacks: every model gets those wrong.
 validate() {
   local trained=() others=() set lang_dir
   for set in $sets; do

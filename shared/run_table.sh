@@ -1,13 +1,13 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # corpus.sh reads what is set here, and the reverse
-# Sourced by the run_table.sh of every recipe, from its own folder: trains and scores rows of the
-# paper's table (local/paper_table.json), and writes RESULTS.md from what was measured.
+# Sourced by the run_table.sh of a recipe, in the recipe's folder: trains and scores rows of the
+# paper's table (local/paper_table.json), and writes RESULTS.md from the measurements.
 #
 #   . ../../../shared/run_table.sh
 #   figure_set=test-other     # also draw memory against the error rate of this set
 #   run_table "$@"
 #
 # A row is a variant of sampled_transducer/train.py. Each is trained, decoded and measured once; an
-# interrupted row goes on where it stopped, and one whose options changed goes on with the new ones.
+# interrupted row continues where it stopped, and with new options if these have changed.
 
 # shellcheck source=corpus.sh
 . "$(dirname "${BASH_SOURCE[0]}")/corpus.sh"
@@ -65,7 +65,7 @@ run_row() {
     "$python" -m icefall_sampled.memory measure --exp-dir "$exp_dir"
 }
 
-# write_results : RESULTS.md and the figure, from all rows that there are.
+# write_results : RESULTS.md and the figure, from all existing rows.
 write_results() {
   local figure
   figure=$(dirname "$output")/memory_wer.png

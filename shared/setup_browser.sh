@@ -3,10 +3,10 @@
 #
 #   shared/setup_browser.sh
 #
-# Where both are on PATH it does nothing. Else it installs Debian's packages (121 MB to download, 0.45 GB on disk,
-# half a minute) where it may, as root or with a sudo that asks nothing, and otherwise says what to install.
+# If both are on PATH it does nothing. Otherwise it installs Debian's packages (121 MB to download, 0.45 GB on disk,
+# half a minute) as root or by sudo without a password, or else says what to install.
 #
-# Exit status: 0 both are there; 2 they are not, said in one sentence: the tests in a browser are then skipped.
+# Exit status: 0 both exist; 2 they do not, with an error in one sentence: the tests in a browser are then skipped.
 set -euo pipefail
 
 say() { printf '[browser] %s\n' "$*" >&2; }
@@ -31,13 +31,13 @@ command -v apt-get >/dev/null || refuse "There is no Chromium with its driver, a
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-apt() { # another apt-get may be at work: it is waited for
+apt() { # waits for another running apt-get
   ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive \
     apt-get -y -q -o DPkg::Lock::Timeout=300 "$@" >>"$log" 2>&1 </dev/null
 }
 
 say "Installing ${packages[*]} with apt-get: 0.1 GB to download, half a minute on a fast line."
-# The lists may be older than the packages that the mirror has now, or not be there at all.
+# The package lists may be missing, or older than the packages on the mirror.
 if ! { apt update && apt install --no-install-recommends "${packages[@]}"; } || ! is_there; then
   refuse "apt-get could not install them ($(grep '^E:' "$log" | head -n 1 || tail -n 1 "$log")): $mend."
 fi

@@ -1,12 +1,12 @@
 # shellcheck shell=bash disable=SC2154 # stage, stop_stage and done_dir are the caller's
-# Sourced by recipes, after log.sh: stages that run alone, again, and after an interruption.
+# Sourced by recipes, after log.sh: stages that can be run alone, repeated, and resumed.
 #
 #   stage=0 stop_stage=5 done_dir=data/.done
 #   run_stage 3 features "key" data/fbank/cuts.jsonl.gz -- command argument…
 #
-# A stage that finished leaves a marker that holds its key; it is not run again while the key is
-# the same and its outputs are there. The key must say all that the outputs depend on: the options,
-# and `fingerprint` of the input files. So changed options redo what they must, and only that.
+# A finished stage leaves a marker file with its key; it is not run again while the key is the same
+# and its outputs exist. The key must contain everything that the outputs depend on: the options,
+# and `fingerprint` of the input files. So changed options repeat only the stages that they affect.
 
 # run_stage NUMBER NAME KEY OUTPUT... -- COMMAND...
 run_stage() {
@@ -37,7 +37,7 @@ run_stage() {
   log "stage $number, $name: finished in $((SECONDS - started)) s"
 }
 
-# is_done MARKER KEY OUTPUT... : whether a stage finished with this key and its outputs are there.
+# is_done MARKER KEY OUTPUT... : whether a stage finished with this key and its outputs exist.
 is_done() {
   local marker=$1 key=$2 output
   shift 2
@@ -47,13 +47,13 @@ is_done() {
   done
 }
 
-# forget_if_rejected NUMBER NAME REJECTS : the stage is to be done again where it had to leave
-# utterances out (REJECTS is not empty): what could not be read may have been mended since.
+# forget_if_rejected NUMBER NAME REJECTS : makes the stage run again if it left utterances out
+# (REJECTS is not empty): unreadable files may have been repaired since.
 forget_if_rejected() {
   [[ ! -s $3 ]] || rm -f "$done_dir/$1-$2"
 }
 
-# fingerprint FILE... : a hash of the files' content, unpacked; it changes when one of them does.
+# fingerprint FILE... : a hash of the files' uncompressed contents.
 fingerprint() {
   command -v sha256sum >/dev/null || die "sha256sum is not on PATH (macOS: brew install coreutils)"
   local file

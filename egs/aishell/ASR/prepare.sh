@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares AISHELL-1: from openslr.org, or an extracted copy, to features and a table of characters.
-# Works from any folder; relative paths are meant from this script's folder.
+# Prepares AISHELL-1, from openslr.org or an extracted copy: features and a table of characters.
+# Works from any folder; relative paths are relative to this script's folder.
 # shellcheck disable=SC2034 # the files in shared/ read what is set here
 set -euo pipefail
 
@@ -22,7 +22,7 @@ parse_corpus_options "corpus_dir" "$@"
 make_data_dir
 manifests=$data_dir/manifests
 
-# Without a marker: lhotse has its own.
+# No marker file: lhotse has its own.
 if [[ -z $corpus_dir ]]; then
   corpus_dir=$download_dir/aishell
   if ((stage == 0)); then
@@ -47,6 +47,6 @@ for set in $sets; do
 done
 
 features_stage
-# The paper has 4,231 classes: see what train.py says of it, beside what this prints.
+# The paper has 4,231 classes: compare the printed number with the docstring of train.py.
 characters_stage
 validation_stage

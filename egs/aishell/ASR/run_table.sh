@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains and scores the rows that the paper's Table 2 has of AISHELL-1 (all, or those that are
-# named), and writes RESULTS.md. Prepare the corpus first: prepare.sh.
+# Trains and scores the AISHELL-1 rows of the paper's Table 2 (all, or the named ones), and writes
+# RESULTS.md. Prepare the corpus first: prepare.sh.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares the Asterisk core sounds: from the published recordings to features and a BPE model.
-# Works from any folder; relative paths are meant from this script's folder.
+# Prepares the Asterisk core sounds, from the published recordings: features and a BPE model.
+# Works from any folder; relative paths are relative to this script's folder.
 # shellcheck disable=SC2034 # the files in shared/ read what is set here
 set -euo pipefail
 
@@ -28,7 +28,7 @@ parse_corpus_options "langs hours eval_minutes max_seconds vocab_size seed" "$@"
 need_whole seed
 
 languages=$("$python" local/asterisk_texts.py "$langs")
-# Other languages are other data: an experiment must find what it was trained on.
+# Other languages go to another folder: an experiment must find its own training data.
 case $languages in
   en) defaults=(data 3 500) ;;
   "en es fr it ru") defaults=(data_all 5 2000) ;;
@@ -50,7 +50,7 @@ compose() {
     --hours "$hours" --eval-minutes "$eval_minutes" --seed "$seed"
 }
 
-# Without a marker: what is there is checked each time, which takes a second or two.
+# No marker file: existing files are checked each time, which takes a second or two.
 if ((stage == 0)); then
   log "stage 0, download"
   "$python" local/asterisk_download.py --langs "$langs" --download-dir "$download_dir"
@@ -58,8 +58,8 @@ fi
 
 manifests=$data_dir/manifests
 prompts=()
-# The scripts are part of the keys of the quick stages: a new version of one makes its data anew,
-# and features follow only where that has changed the announcements.
+# The scripts are part of the keys of the quick stages: a new version makes their data again, and
+# features only if that has changed the announcements.
 for language in $languages; do
   made=("$manifests"/asterisk_{recordings,supervisions}_"$language".jsonl.gz)
   key="$where $max_seconds $max_rejected_percent $(fingerprint \

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Real speech in, words out: sets the environment up, prepares the English announcements, trains
+# From real speech to words: sets up the environment, prepares the English announcements, trains
 # with sampled softmax, decodes both test sets by greedy and by beam search, with and without the
-# CTC constraint, and prints one table. Each part skips what is done: the same command again
-# continues where it stopped.
+# CTC constraint, and prints one table. Finished parts are skipped: the same command again continues
+# where it stopped.
 # shellcheck disable=SC2034 # run_recipe.sh reads what is set here
 set -euo pipefail
 

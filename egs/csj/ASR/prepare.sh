@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prepares CSJ-APS, the academic presentations of the Corpus of Spontaneous Japanese: from the
-# corpus, which must be bought, to features and a table of characters.
-# Works from any folder; relative paths are meant from this script's folder.
+# Prepares CSJ-APS, the academic presentations of the Corpus of Spontaneous Japanese, from the
+# corpus, which must be bought: features and a table of characters.
+# Works from any folder; relative paths are relative to this script's folder.
 # shellcheck disable=SC2034 # the files in shared/ read what is set here
 set -euo pipefail
 
@@ -53,6 +53,6 @@ for set in $sets; do
 done
 
 features_stage
-# The paper has 2,753 classes: see what train.py says of it, beside what this prints.
+# The paper has 2,753 classes: compare the printed number with the docstring of train.py.
 characters_stage
 validation_stage

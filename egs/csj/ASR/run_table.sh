@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains and scores what the paper's Table 2 has of CSJ-APS (all rows, or those that are
-# named), and writes RESULTS.md. Prepare the corpus first: prepare.sh.
+# Trains and scores the CSJ-APS rows of the paper's Table 2 (all, or the named ones), and writes
+# RESULTS.md. Prepare the corpus first: prepare.sh.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"

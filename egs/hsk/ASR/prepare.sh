@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares the HSK words of audio-cmn: from the published recordings to features and a token table.
-# Works from any folder; relative paths are meant from this script's folder.
+# Prepares the HSK words of audio-cmn, from the published recordings: features and a token table.
+# Works from any folder; relative paths are relative to this script's folder.
 # shellcheck disable=SC2034 # the files in shared/ read what is set here
 set -euo pipefail
 
@@ -31,7 +31,7 @@ parse_corpus_options "archive corpus_dir checksums units compose_hours" "$@"
   die "--archive and --corpus-dir are both given, it must be one of them at most"
 [[ $units == syllables || $units == characters ]] ||
   die "--units is '$units', it must be syllables or characters"
-# Other texts and other sounds are other data: an experiment must find what it was trained on.
+# Other texts or utterances go to another folder: an experiment must find its own training data.
 usual=data
 [[ $units == syllables ]] || usual+=_characters
 lists=()
@@ -50,7 +50,7 @@ else
   corpus_dir=$download_dir/hsk
   [[ -z $archive ]] || bring+=(--archive "$archive")
 fi
-# Without a marker: what is there is checked each time, which takes a second.
+# No marker file: existing files are checked each time, which takes a second.
 if ((stage == 0)); then
   log "stage 0, download"
   "$python" local/hsk_download.py "$corpus_dir" "${bring[@]}"
@@ -88,7 +88,7 @@ else
 fi
 
 # Reading begins inside the MP3 files, after the silence: their decoder, libmpg123, then misses bits
-# of frames that are thrown away. What is kept is the same to the sample as in the whole file.
+# of frames that are discarded. The kept samples are identical to those of the whole file.
 log "complaints of libmpg123 about part2_3_length are harmless"
 features_stage
 if [[ $units == syllables ]]; then words_stage; else characters_stage; fi

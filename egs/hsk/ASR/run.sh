@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Real Mandarin words in, syllables out: sets the environment up, prepares the words, trains with
-# sampled softmax, decodes words that training never heard by greedy and by beam search, with and
-# without the CTC constraint, and prints one table. Each part skips what is done: the same command
-# again continues where it stopped.
+# From real Mandarin words to syllables: sets up the environment, prepares the words, trains with
+# sampled softmax, decodes unseen words by greedy and by beam search, with and without the CTC
+# constraint, and prints one table. Finished parts are skipped: the same command again continues
+# where it stopped.
 # shellcheck disable=SC2034 # run_recipe.sh reads what is set here
 set -euo pipefail
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares LibriSpeech: from openslr.org, or an extracted copy, to features and BPE models.
-# Works from any folder; relative paths are meant from this script's folder.
+# Prepares LibriSpeech, from openslr.org or an extracted copy: features and BPE models.
+# Works from any folder; relative paths are relative to this script's folder.
 # shellcheck disable=SC2034 # the files in shared/ read what is set here
 set -euo pipefail
 
@@ -37,7 +37,7 @@ need_sizes vocab_size
 make_data_dir
 manifests=$data_dir/manifests
 
-# Without a marker: lhotse has its own.
+# No marker file: lhotse has its own.
 if ((stage == 0)); then
   log "stage 0, download"
   fetch=()

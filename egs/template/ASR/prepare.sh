@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prepares a corpus of your own: from audio and texts, or a manifest, to features and vocabulary.
-# Works from any folder; relative paths are meant from the caller's.
+# Prepares a corpus of your own, from audio and texts or a manifest: features and vocabulary.
+# Works from any folder; relative paths are relative to the caller's folder.
 # shellcheck disable=SC2034 # the files in shared/ read what is set here
 set -euo pipefail
 
@@ -30,7 +30,7 @@ Stages: 1 manifest, 2 split, 3 features, 4 vocabulary, 5 validation and statisti
 $(common_help)"
 parse_corpus_options "audio transcripts cuts speakers case percent vocab_size" "$@"
 
-# from_caller NAME... : paths as the caller means them.
+# from_caller NAME... : makes these path options relative to the caller's folder.
 from_caller() {
   local name
   for name; do
@@ -44,7 +44,7 @@ make_data_dir
 mkdir -p "$data_dir/manifests"
 everything=$data_dir/manifests/template_cuts_all.jsonl.gz
 
-# What is in the folder is part of the key: a new file, or a mended one, makes the manifest anew.
+# The key includes the files of the folder: a new or changed file makes the manifest again.
 listing() {
   if [[ -n $audio ]]; then find "$audio" -type f -printf '%p %s %T@\n' | sort; fi
 }

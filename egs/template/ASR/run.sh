@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Audio and texts in, a trained and measured model out, on a corpus of your own. Each part skips
-# what is done: the same command again continues where it stopped.
+# From audio and texts of your own corpus to a trained and measured model. Finished parts are
+# skipped: the same command again continues where it stopped.
 set -euo pipefail
 
 recipe=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -39,7 +39,7 @@ data_dir=$recipe/data/$name exp_dir=$recipe/exp/$name
 
 venv=$("$root/shared/setup_env.sh" ${environment:+"$environment"})
 export PATH=$venv/bin:$PATH PYTHONPATH=$root${PYTHONPATH:+:$PYTHONPATH}
-# A misspelt variant is said before anything is prepared.
+# A misspelt variant is an error before anything is prepared.
 [[ -z $variant ]] || python "$recipe/sampled_transducer/train.py" "$variant" --help >/dev/null
 
 prepare=(--data-dir "$data_dir")

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2154 # the options are the caller's
-# Sourced by run.sh and prepare.sh, after parse_options.sh: what shell can see is wrong with the
-# options that both have, before anything is made. An empty one is one that was not given.
+# Sourced by run.sh and prepare.sh, after parse_options.sh: early checks of the options that both
+# have, as far as a shell can check them. An empty option was not given.
 
 check_corpus_options() {
   [[ -n $audio$cuts ]] || die "either --audio or --cuts must be given (--help lists the options)"
