@@ -1,7 +1,7 @@
 """A model as a folder: weights in safetensors, config as JSON, and the token table's own file.
 
     model.safetensors    the averaged weights
-    config.json          the config, the number of classes, and what the other files must be
+    config.json          the config, the number of classes, and digests of the other files
     bpe.model            or word_tokens.txt or tokens.txt: see icefall_sampled.tokens.TOKEN_FILES
 
 Nothing in it is code, and loading it runs none.
