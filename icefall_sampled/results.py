@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
 
@@ -57,11 +57,32 @@ class PaperTable:
         Raises:
             ValueError: where there is none; says which there are.
         """
-        for row in self.rows:
-            if row.variant == variant:
-                return row
-        known = ", ".join(row.variant for row in self.rows)
+        return row_of(self.rows, variant)
+
+
+class HasVariant(Protocol):
+    """A row of a table whose rows are variants of train.py."""
+
+    @property
+    def variant(self) -> str:
+        """Its name."""
+        ...
+
+
+R = TypeVar("R", bound=HasVariant)
+
+
+def row_of(rows: Iterable[R], variant: str) -> R:
+    """The row of a variant.
+
+    Raises:
+        ValueError: where there is none; says which there are.
+    """
+    by_name = {row.variant: row for row in rows}
+    if variant not in by_name:
+        known = ", ".join(by_name)
         raise ValueError(f"rows: there is no {variant!r}, it must be one of {known}")
+    return by_name[variant]
 
 
 def read_table(path: Path) -> PaperTable:

@@ -89,28 +89,49 @@ def pruned_transducer_loss(
     check_batch("encoder_joiner", *arguments)
     _check_shapes(encoder_simple, predictor_simple, predictor_joiner, encoder_joiner, targets, bias)
     check_values(*arguments[1:], encoder_joiner.shape[1], [])
+    losses = _losses(
+        (encoder_simple, encoder_joiner), (predictor_simple, predictor_joiner), *arguments[1:],
+        activation=activation, range_labels=range_labels, lm_scale=lm_scale, am_scale=am_scale,
+    )  # fmt: skip
+    simple, pruned = (reduce_loss(loss, reduction) for loss in losses)
+    return simple, pruned
 
+
+def _losses(
+    encoder_out: tuple[Tensor, Tensor],
+    predictor_out: tuple[Tensor, Tensor],
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    encoder_lengths: Tensor,
+    target_lengths: Tensor,
+    *,
+    activation: str,
+    range_labels: int,
+    lm_scale: float,
+    am_scale: float,
+) -> tuple[Tensor, Tensor]:
+    """(N,) simple and pruned losses of checked arguments: outputs for the one and for the other."""
     # The packages take neither a batch without labels nor one with more labels than frames.
     num_labels = max(targets.shape[1], 1)
-    num_frames = max(encoder_joiner.shape[1], num_labels)
+    num_frames = max(encoder_out[1].shape[1], num_labels)
     frames = functools.partial(_filled, lengths=encoder_lengths, size=num_frames)
     prefixes = functools.partial(_prefixes, lengths=target_lengths, size=num_labels + 1)
     sizes = _filled(targets, target_lengths, num_labels), encoder_lengths, target_lengths
     densest = int((target_lengths / encoder_lengths).ceil().max())
     simple, ranges = lattice.simple_losses(
-        frames(encoder_simple),
-        prefixes(predictor_simple),
+        frames(encoder_out[0]),
+        prefixes(predictor_out[0]),
         *sizes,
         range_labels=max(range_labels, densest + 1),
         lm_scale=lm_scale,
         am_scale=am_scale,
     )
     encoder, predictor = lattice.within_ranges(
-        frames(encoder_joiner), prefixes(predictor_joiner), ranges
+        frames(encoder_out[1]), prefixes(predictor_out[1]), ranges
     )
     logits = _join(encoder + predictor, weight, bias, activation)
-    pruned = lattice.pruned_losses(logits, ranges, *sizes)
-    return reduce_loss(simple, reduction), reduce_loss(pruned, reduction)
+    return simple, lattice.pruned_losses(logits, ranges, *sizes)
 
 
 def _filled(rows: Tensor, lengths: Tensor, size: int) -> Tensor:

@@ -12,6 +12,7 @@ import tyro
 from icefall_sampled.cli import in_one_sentence
 from icefall_sampled.config_json import from_json
 from icefall_sampled.decoding.config import DecodeConfig, settings_of
+from icefall_sampled.results import row_of
 
 UNITS = ("words", "characters", "utterances")
 
@@ -146,11 +147,7 @@ class SeedTable:
         Raises:
             ValueError: where there is none; says which there are.
         """
-        for row in self.rows:
-            if row.variant == variant:
-                return row
-        known = ", ".join(row.variant for row in self.rows)
-        raise ValueError(f"rows: there is no {variant!r}, it must be one of {known}")
+        return row_of(self.rows, variant)
 
     def decoding(self, name: str) -> Decoding:
         """A decoding by its name.
