@@ -200,7 +200,7 @@ def text(rows: list[Row], errors: list[Row], whole_rows: list[Row]) -> str:
 
 
 def short(rows: list[Row], errors: list[Row]) -> str:
-    """The most important figures, for README.md."""
+    """The most important figures, for docs/costs.md."""
     lines = []
     for method in METHODS:
         cells = []

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write the tables of benchmarks/README.md and README.md and the figures from the results.
+"""Write the tables of benchmarks/README.md and docs/costs.md and the figures from the results.
 
     python -m benchmarks.report
 
@@ -24,7 +24,7 @@ SHORT = ("k2 full", "k2 pruned", "fast_rnnt pruned", "naive sampled", "fused ful
 """The methods of the short table."""
 
 MARK, DECODING_MARK = "benchmark", "decoding"
-LONG, SHORT_IN = RESULTS.parent / "README.md", ROOT / "README.md"
+LONG, SHORT_IN = RESULTS.parent / "README.md", ROOT / "docs/costs.md"
 
 
 def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
@@ -63,7 +63,7 @@ def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
 
 
 def short_text(losses: list[Row]) -> str:
-    """The most important figures, for README.md."""
+    """The most important figures, for docs/costs.md."""
     rows = select(losses, flush="True", vocab_size="2000")
     header, lines = [""], [[method] for method in SHORT]
     for column, unit in (("peak_mib", "MiB"), ("seconds", "s")):
