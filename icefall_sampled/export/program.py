@@ -14,13 +14,12 @@ from icefall_sampled.decoding.search import SearchConfig
 from icefall_sampled.export.folder import ExportError, is_folder, open_model, save_folder
 from icefall_sampled.export.onnx import save_onnx
 from icefall_sampled.export.onnx_networks import GraphConfig
-from icefall_sampled.export.torchscript import TORCHSCRIPT, save_torchscript
 from icefall_sampled.model_files import MakeModel
 from icefall_sampled.modeling import Transducer
 
 logger = logging.getLogger(__name__)
 
-Format = Literal["safetensors", "torchscript", "onnx"]
+Format = Literal["safetensors", "onnx"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +30,8 @@ class ExportConfig:
     """Folder of the training run, or a folder exported with safetensors."""
     out: Path = Path("exported")
     """Folder for the files."""
-    format: tuple[Format, ...] = ("safetensors", "torchscript", "onnx")
-    """safetensors for this package, torchscript for torch alone, onnx for sherpa-onnx."""
+    format: tuple[Format, ...] = ("safetensors", "onnx")
+    """safetensors for this package, onnx for sherpa-onnx."""
     avg: int = 5
     """How many of the latest checkpoints to average; 0 takes the best on dev."""
     lang_dir: Path | None = None
@@ -98,8 +97,6 @@ def _writing(folder: Path) -> Iterator[None]:
 def _write(config: ExportConfig, model: Transducer, lang_dir: Path) -> None:
     if "safetensors" in config.format:
         save_folder(config.out, model, lang_dir=lang_dir)
-    if "torchscript" in config.format:
-        save_torchscript(config.out / TORCHSCRIPT, model)
     if "onnx" in config.format:
         graphs = GraphConfig(
             ctc_top_k=config.ctc_top_k,

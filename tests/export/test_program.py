@@ -11,7 +11,6 @@ import pytest
 
 from icefall_sampled.export import ExportError, load_folder, save_folder
 from icefall_sampled.export.program import ExportConfig, export
-from icefall_sampled.export.torchscript import TORCHSCRIPT
 from tests.support.corpus import write_tokens
 from tests.support.recipes import run
 from tests.support.tiny import changed, tiny_config, tiny_model
@@ -30,7 +29,7 @@ def test_the_command_writes_every_format(folder: Path, tmp_path: Path) -> None:
     done = run("-m", "icefall_sampled.export", "--exp-dir", folder, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
     written = {path.name for path in (tmp_path / "out").iterdir()}
-    assert written == {"config.json", "model.safetensors", "tokens.txt", TORCHSCRIPT} | ONNX
+    assert written == {"config.json", "model.safetensors", "tokens.txt"} | ONNX
     load_folder(tmp_path / "out")
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "out").iterdir()}
     assert len(modes) == 1, "whoever may read one of them may read all"
@@ -68,10 +67,8 @@ def test_what_is_wrong_is_one_sentence(arguments: list[str], sentence: str, tmp_
 
 def test_only_what_was_asked_for_is_written(folder: Path, tmp_path: Path) -> None:
     config = ExportConfig(exp_dir=folder, out=tmp_path / "out")
-    export(replace(config, format=("torchscript",)))
-    assert [path.name for path in config.out.iterdir()] == [TORCHSCRIPT]
     export(replace(config, format=("onnx",)))
-    assert {path.name for path in config.out.iterdir()} == {TORCHSCRIPT, "tokens.txt"} | ONNX
+    assert {path.name for path in config.out.iterdir()} == {"tokens.txt"} | ONNX
 
 
 def test_a_folder_is_not_exported_into_itself(folder: Path) -> None:
@@ -91,7 +88,7 @@ def test_out_is_neither_a_file_nor_a_run(folder: Path, tmp_path: Path) -> None:
     assert [path.name for path in training.iterdir()] == ["step-00000010.pt"]
 
 
-@pytest.mark.parametrize("format", ["safetensors", "torchscript", "onnx"])
+@pytest.mark.parametrize("format", ["safetensors", "onnx"])
 def test_a_disk_that_takes_no_more_is_one_sentence(
     format: str, folder: Path, tmp_path: Path
 ) -> None:
