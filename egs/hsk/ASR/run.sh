@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 # shellcheck source=../../../shared/run_recipe.sh
 . ../../../shared/run_recipe.sh
 
-test_sets=test-unseen warmup_share=20 ctc_only_share=3
+test_sets=test-unseen warmup_share=33 ctc_only_share=4
 long_run="on one core: set-up 4 minutes (once), preparing 6, training 30, decoding 1"
 short_run="about 2 minutes of training on one core; nearly every word will be wrong"
 own_options="archive corpus_dir" archive='' corpus_dir=''

@@ -4,7 +4,7 @@
 What is special here: two hours of one speaker, one word an utterance, and a test set that cannot be
 memorised: its words do not occur in training, and each of their syllables occurs in at least three
 training words. There are about 1,090 syllables; a word has two. CTC needs a small learning rate and
-a third of the training to leave its plateau; the transducer starts then.
+a quarter of the training to leave its plateau; the transducer starts then.
 
     train.py example_ctc --exp-dir exp/example_ctc
 
@@ -44,10 +44,10 @@ def base() -> Config:
     )
     return replace(
         config,
-        loss=LossConfig(ctc_only_steps=2000),
+        loss=LossConfig(ctc_only_steps=2500),
         training=TrainingConfig(
-            max_steps=6000,
-            checkpoint_every_steps=500,
+            max_steps=10_000,
+            checkpoint_every_steps=1000,
             keep_checkpoints=5,
             log_every_steps=50,
             threads=1,
