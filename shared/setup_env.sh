@@ -236,6 +236,8 @@ main() {
     if [[ -n $why ]]; then refuse "The $environment environment cannot be made here: $why."; fi
   fi
   if ! is_complete; then
+    # What is made anew is emptied first, and through a link that would be another checkout's environment.
+    if [[ -L $venv ]]; then refuse "$venv is a link, it must be a folder of this checkout: remove the link."; fi
     if venv_is_sound; then python=$venv/bin/python; else find_python; fi
     lock "$python"
     if ! is_complete; then

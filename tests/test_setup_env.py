@@ -63,6 +63,17 @@ def test_unknown_environment_is_refused(checkout: Path) -> None:
     assert "k2 (the default) or torch2" in result.stderr
 
 
+def test_an_environment_behind_a_link_is_left_alone(checkout: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    (other / "bin").mkdir(parents=True)
+    (other / "bin/python").write_text("theirs")
+    (checkout / ".venv-torch2").symlink_to(other)
+    result = set_up(checkout, "torch2", PYTHON=PYTHON)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert ".venv-torch2 is a link, it must be a folder of this checkout" in result.stderr
+    assert (other / "bin/python").read_text() == "theirs"
+
+
 @pytest.mark.parametrize(
     ("environment", "wanted"), [("k2", "Python 3.11"), ("torch2", "Python 3.10 or newer")]
 )
