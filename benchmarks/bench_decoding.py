@@ -29,11 +29,11 @@ from benchmarks.decoding_errors import DATA, errors
 from benchmarks.decoding_worker import Setting
 from benchmarks.machine import DECODING, ROOT, code, machine
 from benchmarks.widened import Size, padded, widened_state
-from icefall_sampled.config_json import to_json
+from icefall_sampled.cli import run_script
+from icefall_sampled.config import to_json
 from icefall_sampled.data import Utterances, read_cuts
 from icefall_sampled.model_files import load_averaged
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.script import run_script
 
 COLUMNS = (
     "method", "predictor", "vocab_size", "batch_size", "beam", "max_gap", "ctc_top_k",

@@ -21,8 +21,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from icefall_sampled import checkpoint
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json
+from icefall_sampled.cli import run_script
+from icefall_sampled.config import Config, from_json
 from icefall_sampled.data import Batch, Utterances, read_cuts, usable_cuts
 from icefall_sampled.losses import transducer_loss
 from icefall_sampled.losses.draft import draft_log_probs, worthwhile_nodes
@@ -35,7 +35,6 @@ from icefall_sampled.sampling import (
     sample_vocabulary,
 )
 from icefall_sampled.sampling.checks import valid_positions
-from icefall_sampled.script import run_script
 from icefall_sampled.tokens import TokenTable, load_tokens
 
 NEGATIVES = (0, 8, 16, 32, 64)

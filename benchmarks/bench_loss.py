@@ -30,7 +30,7 @@ from benchmarks.cases import Setting, Shape, draw_shapes
 from benchmarks.machine import ROOT, code, machine
 from benchmarks.methods import METHODS
 from benchmarks.worker import Plan
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 RESULTS = Path(__file__).with_name("results")
 FOLDERS = {"k2": ".venv", "torch2": ".venv-torch2", "torchaudio": ".venv-torchaudio"}

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from icefall_sampled.config import EncoderConfig
-from icefall_sampled.decoding.search import SearchConfig, search
+from icefall_sampled.config import EncoderConfig, SearchConfig
+from icefall_sampled.decoding.search import search
 from icefall_sampled.modeling import Encoded, Transducer
 from icefall_sampled.modeling.conformer import Conformer
 from icefall_sampled.tokens import BLANK

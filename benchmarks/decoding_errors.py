@@ -20,13 +20,14 @@ from tqdm import tqdm
 from benchmarks import rows
 from benchmarks.decoding_worker import Setting
 from benchmarks.machine import DECODING, ROOT, code, machine
+from icefall_sampled.cli import run_script
+from icefall_sampled.config import SearchConfig
 from icefall_sampled.data import read_cuts
-from icefall_sampled.decoding.search import SearchConfig, search
-from icefall_sampled.loading import ordered_batches
+from icefall_sampled.data.loading import ordered_batches
+from icefall_sampled.decoding.scoring import ErrorCounts, Result, score
+from icefall_sampled.decoding.search import search
 from icefall_sampled.model_files import load_averaged
 from icefall_sampled.modeling import Encoded, Transducer
-from icefall_sampled.scoring import ErrorCounts, Result, score
-from icefall_sampled.script import run_script
 from icefall_sampled.tokens import TokenTable
 
 RESULTS = Path(__file__).with_name("results")

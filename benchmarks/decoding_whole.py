@@ -29,11 +29,12 @@ from benchmarks.decoding_errors import DATA, errors
 from benchmarks.decoding_worker import Setting
 from benchmarks.machine import DECODING, ROOT, code, machine, version_of
 from benchmarks.measure import ProcessPeak
-from icefall_sampled.decoding.search import SearchConfig, search
-from icefall_sampled.export.program import ExportConfig, export
-from icefall_sampled.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.cli import run_script
+from icefall_sampled.config import SearchConfig
+from icefall_sampled.data.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.decoding.search import search
+from icefall_sampled.export.command import ExportConfig, export
 from icefall_sampled.model_files import load_averaged
-from icefall_sampled.script import run_script
 
 COLUMNS = (
     "runtime", "method", "max_symbols", "batch_size", "status", "note", "speech_seconds", "errors",

@@ -22,8 +22,7 @@ from benchmarks import machine
 from benchmarks.decoders import METHODS, search_config
 from benchmarks.measure import ProcessPeak
 from benchmarks.widened import Size, widened
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json
+from icefall_sampled.config import Config, from_json
 from icefall_sampled.modeling import Encoded
 
 WARM_UP_FRAMES = 12

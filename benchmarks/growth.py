@@ -17,7 +17,7 @@ from typing import Literal
 from benchmarks.bench_loss import RESULTS, run_settings
 from benchmarks.cases import Setting
 from benchmarks.worker import Plan
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 Letter = Literal["T", "U", "V", "K", "N"]
 METHODS: dict[str, tuple[str, str]] = {

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from icefall_sampled.results import processor
+from icefall_sampled.provenance import processor
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = (

@@ -25,7 +25,7 @@ from benchmarks.cases import Case, Setting, random_case, trained_case
 from benchmarks.machine import code, machine
 from benchmarks.measure import nodes_seen, run_step
 from benchmarks.methods import METHODS
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 COLUMNS = (
     "method", "vocab_size", "num_sampled", "posteriors", "batch", "kind", "calls", "seconds",

@@ -17,7 +17,7 @@ from benchmarks.machine import ROOT
 from benchmarks.profile_loss import COLUMNS as PROFILE_COLUMNS
 from benchmarks.rows import Row
 from benchmarks.tables import in_order, is_ok, markdown, select
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 SHORT = ("k2 full", "k2 pruned", "fast_rnnt pruned", "naive sampled", "fused full",
          "fused full + draft", "fused sampled", "fused sampled + draft")  # fmt: skip

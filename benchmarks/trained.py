@@ -18,8 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.cases import Shape
 from icefall_sampled import checkpoint
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json
+from icefall_sampled.config import Config, from_json
 from icefall_sampled.data import Utterances, read_cuts, usable_cuts
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.subsampling import subsampled_lengths

@@ -2,12 +2,21 @@
 
 0 done; 1 some inputs could not be read and were named, the rest is done; 2 the user has to change
 something; 130 interrupted, the same command continues; 141 the reader closed the output pipe.
+
+The command line of a small script is the signature of its `main`:
+
+    def main(source: Path, /, *, num_jobs: int = 2) -> None:
+        '''Do something. Args: …'''
+
+    if __name__ == "__main__":
+        run_script(main)
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
+import functools
 import io
 import logging
 import os
@@ -18,7 +27,7 @@ from typing import NoReturn, TypeVar
 
 import tyro
 
-from icefall_sampled.config_json import leaves
+from icefall_sampled.config import leaves
 
 C = TypeVar("C")
 
@@ -116,3 +125,24 @@ def _differences(base: object, config: object) -> str:
     was, now = leaves(base), leaves(config)
     differing = [k for k in now if now[k] != was.get(k) and k != "exp_dir"]
     return ", ".join(f"{k} {now[k]}" for k in differing) or "the default"
+
+
+def run_script(main: Callable[..., None], *, args: Sequence[str] | None = None) -> NoReturn:
+    """Call `main` as the command line says, and exit as `cli.run` does."""
+    run(lambda: parse_call(main, args=args)())
+
+
+def parse_call(
+    main: Callable[..., None], *, args: Sequence[str] | None = None
+) -> Callable[[], None]:
+    """The call of `main` that the command line asks for; `--help` exits.
+
+    Raises:
+        ValueError: where the command line is wrong.
+    """
+
+    @functools.wraps(main)
+    def deferred(*positional: object, **named: object) -> Callable[[], None]:
+        return functools.partial(main, *positional, **named)
+
+    return in_one_sentence(lambda: tyro.cli(deferred, args=args))

@@ -10,8 +10,7 @@ import torch
 
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json
+from icefall_sampled.config import Config, from_json
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.tokens import TokenTable, load_tokens
 

@@ -33,10 +33,10 @@ from lhotse import CutSet, KaldifeatFbank, KaldifeatFbankConfig, LilcomChunkyWri
 from lhotse.cut import Cut
 from tqdm import tqdm
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.data import read_cuts
+from icefall_sampled.data.rejects import Rejects
 from icefall_sampled.jobs import Jobs, open_jobs
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.script import run_script
 
 SPEEDS = (0.9, 1.1)
 SHARD_SECONDS = 600.0

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from lhotse.cut import Cut
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.data import read_cuts
-from icefall_sampled.script import run_script
 
 _COLUMNS = (
     *("set", "language", "utterances", "hours"),

@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from icefall_sampled.results import (
+from icefall_sampled.cli import run_script
+from icefall_sampled.recipes.results import (
     PaperTable,
     memory_of,
     percent,
@@ -22,8 +23,7 @@ from icefall_sampled.results import (
     scores_of,
     step_mib,
 )
-from icefall_sampled.script import run_script
-from icefall_sampled.tables.figure import Point, draw
+from icefall_sampled.recipes.tables.figure import Point, draw
 
 logger = logging.getLogger(__name__)
 

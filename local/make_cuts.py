@@ -19,7 +19,7 @@ from pathlib import Path
 from lhotse import CutSet, RecordingSet, SupervisionSet
 from lhotse.cut import Cut
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 SAMPLING_RATE = 16000
 

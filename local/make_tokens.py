@@ -19,9 +19,9 @@ from typing import Literal
 
 from lhotse.cut import Cut
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.data import is_speed_perturbed, read_cuts
 from icefall_sampled.files import replacing
-from icefall_sampled.script import run_script
 from icefall_sampled.tokens import BLANK_TOKEN, UNKNOWN_TOKEN
 
 Units = Literal["characters", "words"]

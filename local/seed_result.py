@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from icefall_sampled.script import run_script
-from icefall_sampled.tables.collect import collect, note_commit, note_trained
-from icefall_sampled.tables.result import write_result
-from icefall_sampled.tables.table import read_table
+from icefall_sampled.cli import run_script
+from icefall_sampled.recipes.tables.collect import collect, note_commit, note_trained
+from icefall_sampled.recipes.tables.result import write_result
+from icefall_sampled.recipes.tables.table import read_table
 
 
 def main(

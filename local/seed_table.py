@@ -14,13 +14,13 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.files import replacing
-from icefall_sampled.script import run_script
-from icefall_sampled.tables.figure import draw
-from icefall_sampled.tables.reading import read_results
-from icefall_sampled.tables.report import points_of, report
-from icefall_sampled.tables.result import path_of, read_result
-from icefall_sampled.tables.table import SeedTable, read_table
+from icefall_sampled.recipes.tables.figure import draw
+from icefall_sampled.recipes.tables.reading import read_results
+from icefall_sampled.recipes.tables.report import points_of, report
+from icefall_sampled.recipes.tables.result import path_of, read_result
+from icefall_sampled.recipes.tables.table import SeedTable, read_table
 
 
 def main(

@@ -15,13 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icefall_sampled import checkpoint
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json
-from icefall_sampled.results import decoded_on, markdown, memory_of, rate, scores_of
-from icefall_sampled.script import run_script
-from icefall_sampled.tables.collect import dev_curves
-from icefall_sampled.tables.result import CURVES
-from icefall_sampled.tables.table import Measure, read_table
+from icefall_sampled.cli import run_script
+from icefall_sampled.config import Config, from_json
+from icefall_sampled.recipes.results import decoded_on, markdown, memory_of, rate, scores_of
+from icefall_sampled.recipes.tables.collect import dev_curves
+from icefall_sampled.recipes.tables.result import CURVES
+from icefall_sampled.recipes.tables.table import Measure, read_table
 
 MEMORY = ("full, stored", "sampled, stored", "full, pruned", "full, fused", "sampled, fused")
 MEASURES = (Measure(unit="words", name="WER %"), Measure(unit="characters", name="CER %"))

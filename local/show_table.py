@@ -13,8 +13,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.files import replacing
-from icefall_sampled.results import (
+from icefall_sampled.recipes.results import (
     NOT_RUN,
     PaperRow,
     PaperTable,
@@ -25,7 +26,6 @@ from icefall_sampled.results import (
     scores_of,
     steps_of,
 )
-from icefall_sampled.script import run_script
 
 TRAINED = ".done/1-train"
 """File in a run's folder in which run_table.sh notes changes to the variant."""

@@ -29,11 +29,11 @@ from lhotse.cut import Cut
 from lhotse.shar import SharWriter
 from tqdm import tqdm
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.data import read_cuts
+from icefall_sampled.data.rejects import Rejects
 from icefall_sampled.files import replacing
 from icefall_sampled.jobs import open_jobs
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.script import run_script
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import sentencepiece
 from lhotse import CutSet
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.data import is_speed_perturbed, read_cuts
-from icefall_sampled.script import run_script
 from icefall_sampled.tokens import BLANK, BLANK_TOKEN, UNKNOWN_TOKEN
 
 _SMALLEST = 3

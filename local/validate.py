@@ -25,9 +25,9 @@ import numpy as np
 from lhotse.cut import Cut
 from tqdm import tqdm
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.data import NUM_MEL_BINS, read_cuts, text_of, why_unusable
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.script import run_script
+from icefall_sampled.data.rejects import Rejects
 from icefall_sampled.tokens import TokenTable, load_tokens
 
 FRAMES_PER_SECOND = 100

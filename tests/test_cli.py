@@ -12,7 +12,7 @@ import pytest
 
 from icefall_sampled import cli
 from icefall_sampled.config import Config
-from icefall_sampled.decoding.program import DecodeConfig
+from icefall_sampled.decoding.decode import DecodeConfig
 from tests.support.recipes import environment
 from tests.support.tiny import changed, tiny_config
 

@@ -15,8 +15,10 @@ from icefall_sampled.config import (
     EncoderConfig,
     LossConfig,
     PrunedLossConfig,
+    check,
+    from_json,
+    to_json,
 )
-from icefall_sampled.config_json import from_json, to_json
 from tests.support.recipes import asterisk_train
 from tests.support.tiny import PRUNED, changed, tiny_config
 
@@ -26,7 +28,7 @@ VARIANTS = asterisk_train().variants()
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variants_validate_and_survive_json(name: str) -> None:
     config = VARIANTS[name]
-    config.validate()
+    check(config)
     text = to_json(config)
     assert from_json(Config, text) == config
     assert to_json(from_json(Config, text)) == text
@@ -167,7 +169,7 @@ RULES: list[tuple[str, dict[str, dict[str, Any]]]] = [
 def test_what_cannot_work_is_named(message: str, parts: dict[str, dict[str, Any]]) -> None:
     config = changed(tiny_config(), **parts)
     with pytest.raises(ValueError, match=f"^{message}.*it must be ") as caught:
-        config.validate()
+        check(config)
     assert "\n" not in str(caught.value)
 
 
@@ -182,4 +184,4 @@ def test_combinations_that_do_work() -> None:
          "sampling": {"distribution": "interctc"}},
         {**PRUNED, "ctc": {"joint_weight": 0.0}},
     ):  # fmt: skip
-        changed(tiny_config(), **parts).validate()
+        check(changed(tiny_config(), **parts))

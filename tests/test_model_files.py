@@ -8,8 +8,7 @@ import pytest
 
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import to_json
+from icefall_sampled.config import Config, to_json
 from icefall_sampled.model_files import load_averaged
 from icefall_sampled.tokens import load_tokens
 from tests.support.corpus import LETTERS, write_tokens

@@ -1,12 +1,12 @@
 """From audio features to words."""
 
-from icefall_sampled.decoding.beam import beam_search
-from icefall_sampled.decoding.constraint import OutputLayer
-from icefall_sampled.decoding.fast_beam import fast_beam
-from icefall_sampled.decoding.greedy import GreedySearch, greedy
-from icefall_sampled.decoding.hypothesis import Hypothesis
-from icefall_sampled.decoding.modified_beam import ModifiedBeamSearch, modified_beam
-from icefall_sampled.decoding.time_sync_beam import TimeSyncBeamSearch, time_sync_beam
+from icefall_sampled.decoding.searches.beam import beam_search
+from icefall_sampled.decoding.searches.constraint import OutputLayer
+from icefall_sampled.decoding.searches.fast_beam import fast_beam
+from icefall_sampled.decoding.searches.greedy import GreedySearch, greedy
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
+from icefall_sampled.decoding.searches.modified_beam import ModifiedBeamSearch, modified_beam
+from icefall_sampled.decoding.searches.time_sync_beam import TimeSyncBeamSearch, time_sync_beam
 
 __all__ = [
     "GreedySearch",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.modeling.subsampling import padding_mask
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 from lhotse.cut import Cut, MonoCut, MultiCut
 
-from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.scoring import Result
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.files import replacing
-from icefall_sampled.scoring import Result
 from icefall_sampled.tokens import TokenTable
 
 

@@ -6,62 +6,22 @@ The CTC constraint and blank skip are prepared here, in the same way for each me
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-from icefall_sampled.decoding.beam import beam_search
+from icefall_sampled.config import SearchConfig
 from icefall_sampled.decoding.blank_skip import KeptFrames, skip_blanks
-from icefall_sampled.decoding.constraint import in_order
 from icefall_sampled.decoding.ctc_posteriors import ctc_posteriors
-from icefall_sampled.decoding.fast_beam import fast_beam
-from icefall_sampled.decoding.greedy import greedy
-from icefall_sampled.decoding.hypothesis import Hypothesis
-from icefall_sampled.decoding.modified_beam import modified_beam
-from icefall_sampled.decoding.time_sync_beam import time_sync_beam
+from icefall_sampled.decoding.searches.beam import beam_search
+from icefall_sampled.decoding.searches.constraint import in_order
+from icefall_sampled.decoding.searches.fast_beam import fast_beam
+from icefall_sampled.decoding.searches.greedy import greedy
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
+from icefall_sampled.decoding.searches.modified_beam import modified_beam
+from icefall_sampled.decoding.searches.time_sync_beam import time_sync_beam
 from icefall_sampled.modeling import Encoded, Transducer
 from icefall_sampled.sampling import top_k
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchConfig:
-    """The search method and its limits."""
-
-    method: Literal["greedy", "beam", "time_sync_beam", "modified_beam", "fast_beam"] = "greedy"
-    """Greedy; Graves' beam search (the paper's); time_sync_beam, which finds the same in a fraction
-    of the time; modified beam search, at most one label per frame; or k2's fast beam search, also
-    at most one label per frame, for stateless predictors."""
-    beam: int = 10
-    """Hypotheses that a beam search keeps; in fast_beam, contexts (the last labels)."""
-    max_gap: float = 6.0
-    """Beam searches but Graves' drop hypotheses this many nats behind the best; inf for never."""
-    length_norm: bool = True
-    """Whether hypotheses are ordered by nats per label."""
-    ctc_top_k: int = 0
-    """Allow only the K classes of highest mean CTC posterior, blank included; 0 for all."""
-    blank_skip: float = 1.0
-    """Frames whose CTC blank posterior is above this are not decoded; 1 decodes all."""
-    max_symbols: int = 10
-    """Most labels at one frame; always 1 in modified and fast beam search."""
-    nbest: int = 1
-    """Hypotheses of each utterance that are kept, the best first."""
-
-    def validate(self) -> None:
-        """Raise ValueError for the first field that cannot work."""
-        for name, value, legal, rule in self._rules():
-            if not legal:
-                raise ValueError(f"{name} is {value}, it must be {rule}")
-
-    def _rules(self) -> list[tuple[str, object, bool, str]]:
-        return [
-            ("beam", self.beam, self.beam >= 1, "at least 1"),
-            ("max_gap", self.max_gap, self.max_gap > 0, "positive"),
-            ("ctc_top_k", self.ctc_top_k, self.ctc_top_k >= 0, "0 or a number of classes"),
-            ("blank_skip", self.blank_skip, 0 < self.blank_skip <= 1, "above 0 and at most 1"),
-            ("max_symbols", self.max_symbols, self.max_symbols >= 1, "at least 1"),
-            ("nbest", self.nbest, self.nbest >= 1, "at least 1"),
-        ]
 
 
 @torch.no_grad()

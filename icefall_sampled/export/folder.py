@@ -21,8 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json, to_json
+from icefall_sampled.config import Config, check, from_json, to_json
 from icefall_sampled.files import replacing
 from icefall_sampled.model_files import MakeModel, best_device, load_averaged
 from icefall_sampled.modeling import Transducer
@@ -183,7 +182,7 @@ def _read_description(path: Path) -> dict[str, Any]:
 def _config_of(fields: dict[str, Any], path: Path) -> Config:
     try:
         config = from_json(Config, json.dumps(fields))
-        config.validate()
+        check(config)
     except (ValueError, TypeError) as error:  # an unknown field, or text in place of a number
         raise ExportError(f"{path} is damaged: {error}") from error
     return config

@@ -2,8 +2,8 @@
 
 import sys
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.memory import advise, measure
-from icefall_sampled.script import run_script
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["measure"]:

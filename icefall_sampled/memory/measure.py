@@ -13,8 +13,7 @@ import torch
 from torch import nn
 
 from icefall_sampled import checkpoint
-from icefall_sampled.config import Config, SamplingConfig
-from icefall_sampled.config_json import from_json
+from icefall_sampled.config import Config, SamplingConfig, from_json
 from icefall_sampled.data import Batch, Utterances, read_cuts, usable_cuts
 from icefall_sampled.memory.allocations import MIB, peak_allocated_mib
 from icefall_sampled.memory.footprint import parameter_bytes

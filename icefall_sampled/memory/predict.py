@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import torch
 
-from icefall_sampled.config import Config
+from icefall_sampled.config import Config, check
 from icefall_sampled.memory.allocations import MIB
 from icefall_sampled.memory.footprint import Stage
 from icefall_sampled.memory.stages import FLOAT_BYTES, Utterance, encoder_stages, head_stages
@@ -102,7 +102,7 @@ def predict(config: Config, utterance: Utterance, vocab_size: int) -> Prediction
     Raises:
         ValueError: if the config cannot be trained, or the utterance is too short for it.
     """
-    config.validate()
+    check(config)
     if utterance.encoder_frames(config) < 2 or utterance.labels < 1:
         raise ValueError(f"utterance is {utterance}, it must have two encoder frames and a label")
     with torch.random.fork_rng(devices=[]):

@@ -11,11 +11,10 @@ import torch
 
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json, to_json
+from icefall_sampled.config import Config, from_json, to_json
 from icefall_sampled.modeling import Transducer
+from icefall_sampled.parallel import World
 from icefall_sampled.tokens import TokenTable
-from icefall_sampled.training.distributed import World
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any
 
-from icefall_sampled.training.distributed import World
+from icefall_sampled.parallel import World
 
 
 class StopSignal:

@@ -20,16 +20,15 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from tqdm import tqdm
 
-from icefall_sampled.config import Config
-from icefall_sampled.data import Batch, read_cuts, usable_cuts
-from icefall_sampled.loading import epoch_batches
+from icefall_sampled.config import Config, check
+from icefall_sampled.data import Batch, Rejects, read_cuts, usable_cuts
+from icefall_sampled.data.augment import SpecAugment
+from icefall_sampled.data.loading import epoch_batches
 from icefall_sampled.losses import lattice
 from icefall_sampled.modeling import Losses, Transducer
 from icefall_sampled.modeling.pruned import warmth
-from icefall_sampled.rejects import Rejects
+from icefall_sampled.parallel import World, world
 from icefall_sampled.tokens import load_tokens
-from icefall_sampled.training.augment import SpecAugment
-from icefall_sampled.training.distributed import World, world
 from icefall_sampled.training.metrics import Board, Meter, peak_memory_mib, sampled_mass
 from icefall_sampled.training.optimizer import make_optimizer, set_learning_rate
 from icefall_sampled.training.run import Run
@@ -60,7 +59,7 @@ def train(
         TrainingDiverged: where gradients stay infinite.
         KeyboardInterrupt: after a checkpoint was written, where a signal asked to stop.
     """
-    config.validate()
+    check(config)
     config = config.absolute()
     if config.training.threads:
         torch.set_num_threads(config.training.threads)

@@ -9,10 +9,10 @@ from lhotse import CutSet
 from torch import Tensor
 
 from icefall_sampled.data import Batch
-from icefall_sampled.decoding.greedy import greedy
-from icefall_sampled.loading import ordered_batches
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.scoring import Result, score
+from icefall_sampled.data.loading import ordered_batches
+from icefall_sampled.data.rejects import Rejects
+from icefall_sampled.decoding.scoring import Result, score
+from icefall_sampled.decoding.searches.greedy import greedy
 from icefall_sampled.training.metrics import LOSSES
 from icefall_sampled.training.run import Run
 

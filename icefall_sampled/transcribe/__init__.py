@@ -3,7 +3,7 @@
 python -m icefall_sampled.transcribe exp/example_ctc talk.mp3
 """
 
-from icefall_sampled.transcribe.program import TranscribeConfig, transcribe
+from icefall_sampled.transcribe.command import TranscribeConfig, transcribe
 from icefall_sampled.transcribe.sources import Source, find_sources
 from icefall_sampled.transcribe.transcript import Part, Transcript
 

@@ -16,7 +16,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from icefall_sampled.features import SAMPLING_RATE
+from icefall_sampled.data.features import SAMPLING_RATE
 
 Samples = NDArray[np.float32]
 

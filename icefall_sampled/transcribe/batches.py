@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
-from icefall_sampled.decoding.hypothesis import Hypothesis
-from icefall_sampled.decoding.search import SearchConfig, search
-from icefall_sampled.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.config import SearchConfig
+from icefall_sampled.data.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.decoding.search import search
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.memory import MIB, peak_allocated_mib
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.subsampling import min_input_frames

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from icefall_sampled.features import SAMPLING_RATE
+from icefall_sampled.data.features import SAMPLING_RATE
 from icefall_sampled.transcribe.audio import Samples, Unreadable
 
 _STEP = SAMPLING_RATE // 100

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.tokens import TokenTable
 from icefall_sampled.transcribe.segments import Segment
 from icefall_sampled.transcribe.sources import Source

@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 from itertools import pairwise
 
-from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.tokens import CharTokens, TokenTable
 
 _SPACE = "▁"

@@ -11,8 +11,8 @@ import torch
 from benchmarks import bench_decoding, decoders, decoding_errors, decoding_plot, decoding_report
 from benchmarks.decoding_worker import Setting, measure
 from benchmarks.widened import Size, padded, widened, widened_state
-from icefall_sampled.config_json import to_json
-from icefall_sampled.decoding.search import SearchConfig, search
+from icefall_sampled.config import SearchConfig, to_json
+from icefall_sampled.decoding.search import search
 from icefall_sampled.modeling import Encoded, Transducer
 from tests.support.tiny import changed, tiny_config, tiny_model
 

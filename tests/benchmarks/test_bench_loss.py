@@ -9,7 +9,7 @@ import pytest
 from benchmarks import bench_loss, rows
 from benchmarks.cases import Setting
 from benchmarks.worker import Plan
-from icefall_sampled.script import parse_call
+from icefall_sampled.cli import parse_call
 
 QUICK = Plan(budget_seconds=0.0, min_repeats=2)
 

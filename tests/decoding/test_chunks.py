@@ -11,8 +11,8 @@ from lhotse.serialization import load_jsonl
 
 from icefall_sampled import checkpoint
 from icefall_sampled.data import read_cuts
-from icefall_sampled.decoding.program import DecodeConfig, decode, load_model, settings_of
-from icefall_sampled.decoding.streaming import StreamingRecogniser
+from icefall_sampled.decoding.decode import DecodeConfig, decode, load_model, settings_of
+from icefall_sampled.decoding.recogniser import StreamingRecogniser
 from icefall_sampled.modeling.context import Context
 from icefall_sampled.training import train
 from tests.support.corpus import write_corpus

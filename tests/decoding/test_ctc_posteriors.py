@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from icefall_sampled.decoding.constraint import OutputLayer
 from icefall_sampled.decoding.ctc_posteriors import ctc_posteriors
+from icefall_sampled.decoding.searches.constraint import OutputLayer
 from icefall_sampled.modeling import Encoded
 from icefall_sampled.sampling import mean_posterior
 from tests.support.tiny import changed, tiny_config, tiny_model

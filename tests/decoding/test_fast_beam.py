@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from icefall_sampled.config import PredictorConfig
+from icefall_sampled.config import PredictorConfig, SearchConfig
 from icefall_sampled.decoding import Hypothesis, fast_beam
-from icefall_sampled.decoding.best_paths import Arc, best_paths
 from icefall_sampled.decoding.blank_skip import skip_blanks
-from icefall_sampled.decoding.search import SearchConfig, search
+from icefall_sampled.decoding.search import search
+from icefall_sampled.decoding.searches.best_paths import Arc, best_paths
 from icefall_sampled.losses.lattice import BACKEND
 from icefall_sampled.modeling import Encoded, Transducer
 from icefall_sampled.sampling import top_k

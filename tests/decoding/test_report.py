@@ -18,11 +18,11 @@ from matplotlib.image import imread
 import local.to_shar as to_shar
 from icefall_sampled.data import read_cuts
 from icefall_sampled.decoding.ctc_alignment import align_ctc
-from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.jsonl import Decoded
 from icefall_sampled.decoding.report import Entry, entries, report_worst, worst, write_report
+from icefall_sampled.decoding.scoring import Result
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.scoring import Result
 from icefall_sampled.tokens import load_tokens
 from tests.support.corpus import VOCAB_SIZE, write_cuts, write_tokens
 from tests.support.reports import (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from icefall_sampled.config import CtcConfig
+from icefall_sampled.config import CtcConfig, SearchConfig
 from icefall_sampled.decoding import Hypothesis, beam_search, greedy, modified_beam, time_sync_beam
 from icefall_sampled.decoding.blank_skip import skip_blanks
-from icefall_sampled.decoding.search import SearchConfig, search
+from icefall_sampled.decoding.search import search
 from icefall_sampled.modeling import Encoded, Transducer
 from icefall_sampled.sampling import top_k
 from tests.decoding.searches import random_frames, random_model, same_lists

@@ -20,8 +20,8 @@ import torch
 from lhotse import CutSet
 
 from icefall_sampled import checkpoint
-from icefall_sampled.decoding.program import DecodeConfig, decode
-from icefall_sampled.export.program import ExportConfig, export
+from icefall_sampled.decoding.decode import DecodeConfig, decode
+from icefall_sampled.export.command import ExportConfig, export
 from icefall_sampled.training import train
 from tests.export.sherpa import recognize, recognizer
 from tests.support.corpus import write_cuts

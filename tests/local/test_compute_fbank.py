@@ -11,7 +11,7 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 
 import local.compute_fbank as compute_fbank
-from icefall_sampled.rejects import TooManyRejects
+from icefall_sampled.data.rejects import TooManyRejects
 from tests.local.conftest import MakeCut
 
 kaldifeat = pytest.importorskip("kaldifeat")

@@ -10,8 +10,7 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from icefall_sampled import checkpoint
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import to_json
+from icefall_sampled.config import Config, to_json
 from tests.support.character_recipes import recipe
 
 HSK = recipe("hsk")

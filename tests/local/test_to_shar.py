@@ -11,7 +11,7 @@ from lhotse import CutSet
 
 import local.to_shar as to_shar
 from icefall_sampled.data import read_cuts
-from icefall_sampled.rejects import TooManyRejects
+from icefall_sampled.data.rejects import TooManyRejects
 from tests.local.conftest import MakeCut
 from tests.support.corpus import make_cuts, write_cuts
 from tests.support.recipes import ROOT, run

@@ -11,7 +11,7 @@ from lhotse import CutSet, KaldifeatFbank, LilcomChunkyWriter
 from lhotse.cut import Cut
 from lhotse.utils import fastcopy
 
-from icefall_sampled.rejects import TooManyRejects
+from icefall_sampled.data.rejects import TooManyRejects
 from local import train_bpe, validate
 from tests.local.conftest import MakeCut
 

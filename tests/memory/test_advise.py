@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from icefall_sampled import checkpoint
-from icefall_sampled.config_json import to_json
+from icefall_sampled.config import to_json
 from icefall_sampled.memory.advise import main
 from tests.support.corpus import VOCAB_SIZE, write_corpus
 from tests.support.recipes import run

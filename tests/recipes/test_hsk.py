@@ -8,8 +8,9 @@ import pytest
 from lhotse import CutSet
 from lhotse.cut import MixedCut
 
+from icefall_sampled.config import check
 from icefall_sampled.data import is_speed_perturbed
-from icefall_sampled.results import percent, scores_of
+from icefall_sampled.recipes.results import percent, scores_of
 from icefall_sampled.tokens import WordTokens, load_tokens
 from tests.replicas import hsk
 from tests.support.character_recipes import bash, cuts_of, recipe, stages_again
@@ -134,7 +135,7 @@ def test_variants_differ_in_what_their_names_say() -> None:
         "characters_example_ctc_100",
     } <= set(variants)  # fmt: skip
     for name, config in variants.items():
-        config.validate()
+        check(config)
         in_characters = name.startswith("characters_")
         assert config.exp_dir.parts[-3:] == ("ASR", "exp", name)
         assert config.data.lang_dir.parts[-2:] == (

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from lhotse import CutSet
 
-from icefall_sampled.config import DataConfig
+from icefall_sampled.config import DataConfig, check
 from icefall_sampled.data import is_speed_perturbed
-from icefall_sampled.decoding.program import DecodeConfig, decode
-from icefall_sampled.loading import epoch_batches
+from icefall_sampled.data.loading import epoch_batches
+from icefall_sampled.decoding.decode import DecodeConfig, decode
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.results import read_table
+from icefall_sampled.recipes.results import read_table
 from icefall_sampled.tokens import load_tokens
 from tests.replicas import librispeech, musan
 from tests.support.recipes import ROOT, environment, load, run
@@ -270,10 +270,10 @@ def test_variants_are_the_rows_of_table_1() -> None:
     assert set(variants) == {hours + row for row in rows for hours in ("", "hundred_")}
     assert variants["hundred_pruned"].loss.kind == variants["pruned"].loss.kind == "pruned"
     assert variants["pruned"].ctc == variants["full_2000"].ctc
-    variants["pruned"].validate()
+    check(variants["pruned"])
     for row in table.rows:
         config = variants[row.variant]
-        config.validate()
+        check(config)
         sampling, ctc = config.sampling, config.ctc
         assert config.data.lang_dir.name == f"lang_bpe_{row.vocab_size}"
         assert row.sampled == ("-" if sampling.strategy == "none" else str(sampling.num_sampled))

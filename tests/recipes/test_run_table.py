@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from icefall_sampled import checkpoint
-from icefall_sampled.tables.collect import collect
-from icefall_sampled.tables.result import read_result
-from icefall_sampled.tables.table import read_table
+from icefall_sampled.recipes.tables.collect import collect
+from icefall_sampled.recipes.tables.result import read_result
+from icefall_sampled.recipes.tables.table import read_table
 from tests.recipes.test_asterisk_sampled_transducer import SMALL
 from tests.support.corpus import write_corpus
 from tests.support.recipes import ROOT, environment

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from icefall_sampled.data import is_speed_perturbed
-from icefall_sampled.decoding.program import DecodeConfig, decode
+from icefall_sampled.decoding.decode import DecodeConfig, decode
 from tests.support.character_recipes import BY_HEART, cuts_of, recipe
 from tests.support.corpus import write_cuts
 from tests.support.recipes import run

@@ -12,7 +12,7 @@ from pathlib import Path
 from lhotse import CutSet
 from lhotse.cut import Cut
 
-from icefall_sampled.results import read_table
+from icefall_sampled.recipes.results import read_table
 from icefall_sampled.tokens import load_tokens
 from tests.support.recipes import ROOT, environment, load
 

@@ -10,11 +10,12 @@ import torch
 from lhotse import CutSet, MonoCut, Recording
 from numpy.typing import NDArray
 
+from icefall_sampled.config import SearchConfig
 from icefall_sampled.decoding.jsonl import Decoded
 from icefall_sampled.decoding.report import Entry, Mark
-from icefall_sampled.decoding.search import SearchConfig, search
+from icefall_sampled.decoding.scoring import Result
+from icefall_sampled.decoding.search import search
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.scoring import Result
 from icefall_sampled.tokens import TokenTable
 from tests.support.corpus import make_cuts
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from icefall_sampled.tables.result import (
+from icefall_sampled.recipes.tables.result import (
     Errors,
     RunResult,
     SetErrors,

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from icefall_sampled.config import Config
 from icefall_sampled.modeling import Encoded, Transducer
+from icefall_sampled.modeling.conformer_stream import StreamingEncoder
 from icefall_sampled.modeling.context import Context
-from icefall_sampled.modeling.streaming import StreamingEncoder
 from tests.support.tiny import changed, tiny_config
 
 

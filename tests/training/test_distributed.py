@@ -11,7 +11,7 @@ import pytest
 
 from icefall_sampled import checkpoint
 from icefall_sampled.data import read_cuts, usable_cuts
-from icefall_sampled.loading import epoch_batches
+from icefall_sampled.data.loading import epoch_batches
 from icefall_sampled.tokens import load_tokens
 from tests.support.compare import differences
 from tests.support.corpus import make_cut, write_corpus, write_cuts

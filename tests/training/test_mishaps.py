@@ -13,8 +13,8 @@ from torch import Tensor
 
 from icefall_sampled import checkpoint
 from icefall_sampled.config import Config
+from icefall_sampled.data.rejects import TooManyRejects
 from icefall_sampled.modeling import Encoded, Transducer
-from icefall_sampled.rejects import TooManyRejects
 from icefall_sampled.training import train
 from icefall_sampled.training.trainer import TrainingDiverged
 from tests.support.corpus import make_cut, make_cuts, write_corpus, write_cuts

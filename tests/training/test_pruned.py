@@ -11,9 +11,9 @@ import torch
 
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
-from icefall_sampled.config import Config, PrunedLossConfig
-from icefall_sampled.decoding.program import DecodeConfig, decode
-from icefall_sampled.decoding.search import SearchConfig, search
+from icefall_sampled.config import Config, PrunedLossConfig, SearchConfig
+from icefall_sampled.decoding.decode import DecodeConfig, decode
+from icefall_sampled.decoding.search import search
 from icefall_sampled.export import load_folder, open_model, save_folder
 from icefall_sampled.losses import lattice, lattice_torch
 from icefall_sampled.model_files import load_averaged

@@ -12,8 +12,7 @@ import pytest
 
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
-from icefall_sampled.config import Config
-from icefall_sampled.config_json import from_json, to_json
+from icefall_sampled.config import Config, from_json, to_json
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.training import train
 from icefall_sampled.training.run import processor_seconds

@@ -9,11 +9,11 @@ import pytest
 import torch
 from lhotse import CutSet
 
+from icefall_sampled.data.rejects import Rejects
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.rejects import Rejects
+from icefall_sampled.parallel import World
 from icefall_sampled.tokens import load_tokens
 from icefall_sampled.training import train
-from icefall_sampled.training.distributed import World
 from icefall_sampled.training.optimizer import make_optimizer
 from icefall_sampled.training.run import Run
 from icefall_sampled.training.validation import validate

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from icefall_sampled.decoding.hypothesis import Hypothesis
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.tokens import BpeTokens, CharTokens, TokenTable
 from icefall_sampled.transcribe.captions import COLUMNS, LINES, srt
 from icefall_sampled.transcribe.words import Word, confidence_of, text_of, words_of

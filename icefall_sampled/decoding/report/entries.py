@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from icefall_sampled.data import read_cuts
+from icefall_sampled.data.loading import ordered_batches
+from icefall_sampled.data.shar import keep, shar_of
 from icefall_sampled.decoding.ctc_alignment import align_ctc
-from icefall_sampled.decoding.hypothesis import Hypothesis
 from icefall_sampled.decoding.jsonl import Decoded
-from icefall_sampled.loading import ordered_batches
+from icefall_sampled.decoding.scoring import Result, count_errors
+from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.scoring import Result, count_errors
-from icefall_sampled.shar import keep, shar_of
 from icefall_sampled.tokens import CharTokens, TokenTable
 
 

@@ -16,8 +16,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from icefall_sampled.decoding.report.entries import Entry, Mark
+from icefall_sampled.decoding.scoring import EPSILON, Result, align, count_errors, kind_of
 from icefall_sampled.files import replacing
-from icefall_sampled.scoring import EPSILON, Result, align, count_errors, kind_of
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from lhotse import CutSet
 from icefall_sampled.decoding.jsonl import Decoded
 from icefall_sampled.decoding.report.entries import entries, errors_of, in_units
 from icefall_sampled.decoding.report.page import write_report
+from icefall_sampled.decoding.scoring import score
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.scoring import score
 from icefall_sampled.tokens import CharTokens, TokenTable
 
 

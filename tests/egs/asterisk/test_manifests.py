@@ -11,7 +11,7 @@ import pytest
 from asterisk_manifests import decode_g722, is_held_out, prepare_language, utterance_id
 from lhotse import RecordingSet, SupervisionSet
 
-from icefall_sampled.rejects import TooManyRejects
+from icefall_sampled.data.rejects import TooManyRejects
 
 
 def corpus(folder: Path, texts: dict[str, str], g722: Callable[..., None]) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from hsk_manifests import main, syllables_of, word_of
 from lhotse import RecordingSet, SupervisionSet
 
-from icefall_sampled.rejects import TooManyRejects
+from icefall_sampled.data.rejects import TooManyRejects
 from tests.replicas import hsk
 
 

@@ -15,7 +15,8 @@ import pytest
 import soundfile
 from lhotse import CutSet
 
-from icefall_sampled.rejects import TooManyRejects
+from icefall_sampled.config import check
+from icefall_sampled.data.rejects import TooManyRejects
 from icefall_sampled.tokens import load_tokens
 from tests.replicas.english import sentences
 from tests.replicas.speech import Sentence, recordings, speaker_voice
@@ -191,7 +192,7 @@ def test_the_large_variant_is_the_papers() -> None:
     sizes = ["tiny", "small", "medium", "large"]
     assert list(variants) == [size + end for end in ("", "_full", "_pruned") for size in sizes]
     for name, config in variants.items():
-        config.validate()
+        check(config)
         assert (config.sampling.strategy == "none") == name.endswith(("_full", "_pruned"))
         assert (config.loss.kind == "pruned") == name.endswith("_pruned")
     assert (variants["large"].encoder.num_layers, variants["large"].encoder.width) == (16, 256)

@@ -25,8 +25,8 @@ from lhotse.recipes.aishell import prepare_aishell
 from lhotse.utils import fastcopy
 from tqdm import tqdm
 
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
+from icefall_sampled.data.rejects import Rejects
 
 PARTS = ("train", "dev", "test")
 TRANSCRIPT = Path("data_aishell/transcript/aishell_transcript_v0.8.txt")

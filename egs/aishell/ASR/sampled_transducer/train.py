@@ -23,9 +23,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from icefall_sampled.character_recipes import espnet_transducer, table_two
 from icefall_sampled.config import Config, TrainingConfig
 from icefall_sampled.recipes import in_folders, run_training
+from icefall_sampled.recipes.espnet import espnet_transducer, table_two
 
 RECIPE = Path(__file__).resolve().parent.parent
 

@@ -28,7 +28,7 @@ from lhotse import CutSet, RecordingSet, SupervisionSet
 from lhotse.cut import Cut, MonoCut
 from lhotse.utils import fastcopy
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 from local.composing import Composer, Deck, text_of, write_sets
 
 PLAIN_SHARE = 0.6

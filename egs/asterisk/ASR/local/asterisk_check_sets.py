@@ -16,7 +16,7 @@ from pathlib import Path
 from lhotse import CutSet
 from lhotse.cut import Cut
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 from local.composing import recordings_of
 
 SETS = ("train", "dev", "test-announce", "test-unseen")

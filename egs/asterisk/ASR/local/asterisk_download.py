@@ -26,7 +26,7 @@ from pathlib import Path
 
 from asterisk_texts import split_languages
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 VERSION = "1.6.1"
 RELEASES = "https://downloads.asterisk.org/pub/telephony/sounds/releases"

@@ -31,8 +31,8 @@ from asterisk_texts import prompt_texts, split_languages
 from lhotse import AudioSource, Recording, RecordingSet, SupervisionSegment, SupervisionSet
 from tqdm import tqdm
 
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
+from icefall_sampled.data.rejects import Rejects
 
 SAMPLING_RATE = 16000
 HELD_OUT_PERCENT = 10

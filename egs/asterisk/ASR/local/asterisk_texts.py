@@ -29,7 +29,7 @@ from pathlib import Path
 
 from num2words import num2words
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 _WITH_APOSTROPHE = {"en", "fr", "it"}

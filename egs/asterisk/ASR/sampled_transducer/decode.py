@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from icefall_sampled.recipes import run_decoding
-from icefall_sampled.small_recipes import SmallDecodeConfig
+from icefall_sampled.recipes.small import SmallDecodeConfig
 
 RECIPE = Path(__file__).resolve().parent.parent
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from icefall_sampled import recipes
 from icefall_sampled.config import Config, LossConfig, TrainingConfig
-from icefall_sampled.small_recipes import small_transducer, with_classes, with_data
+from icefall_sampled.recipes.small import small_transducer, with_classes, with_data
 
 RECIPE = Path(__file__).resolve().parent.parent
 

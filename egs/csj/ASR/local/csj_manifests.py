@@ -26,8 +26,8 @@ from csj_text import HIDDEN, connect, without_repetitions
 from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
 from tqdm import tqdm
 
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
+from icefall_sampled.data.rejects import Rejects
 
 PAPER_HOURS = 271
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from icefall_sampled.character_recipes import CharacterDecodeConfig
 from icefall_sampled.recipes import run_decoding
+from icefall_sampled.recipes.espnet import CharacterDecodeConfig
 
 RECIPE = Path(__file__).resolve().parent.parent
 TRAINED = RECIPE / "exp/example_ctc_500"

@@ -19,7 +19,7 @@ from hsk_sets import MIN_TRAINING_WORDS, count_words, heard_inside, units_of
 from lhotse import CutSet, SupervisionSegment
 from lhotse.cut import Cut, MixedCut
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 from local.composing import recordings_of, text_of
 
 SETS = ("train", "dev", "test-unseen")

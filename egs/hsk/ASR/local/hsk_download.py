@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 CORPUS = Path(__file__).with_name("corpus.json")
 

@@ -19,7 +19,7 @@ from hsk_sets import PERCENT, runs_in
 from lhotse import CutSet, SupervisionSet
 from lhotse.cut import Cut, MonoCut
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 from local.composing import Composer, Deck, write_sets
 
 MAX_WORDS = 8

@@ -27,8 +27,8 @@ from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
 from pypinyin import Style, lazy_pinyin
 from tqdm import tqdm
 
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
+from icefall_sampled.data.rejects import Rejects
 
 PREFIX = "cmn-"
 SPEAKER = "tan"

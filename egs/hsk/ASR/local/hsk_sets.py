@@ -22,7 +22,7 @@ from pathlib import Path
 from hsk_manifests import Units
 from lhotse import SupervisionSegment, SupervisionSet
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 PERCENT = {"test-unseen": 5, "dev": 5}
 """Percent of all sequences of syllables; some are moved to training, see above."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from lhotse.recipes.librispeech import LIBRISPEECH, download_librispeech
 from lhotse.recipes.musan import download_musan
 
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
 
 
 def main(download_dir: Path, /, *, parts: tuple[str, ...] = (), musan: bool = False) -> None:

@@ -25,8 +25,8 @@ from lhotse import (
 from lhotse.recipes.librispeech import parse_utterance
 from tqdm import tqdm
 
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.script import run_script
+from icefall_sampled.cli import run_script
+from icefall_sampled.data.rejects import Rejects
 
 logger = logging.getLogger(__name__)
 

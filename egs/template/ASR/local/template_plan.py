@@ -17,8 +17,8 @@ from typing import Literal
 
 import numpy as np
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.data import read_cuts
-from icefall_sampled.script import run_script
 from icefall_sampled.tokens import load_tokens
 from local.train_bpe import read_transcripts, train
 

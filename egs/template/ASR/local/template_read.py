@@ -27,10 +27,10 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.cut import Cut
 from tqdm import tqdm
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.data import read_cuts
+from icefall_sampled.data.rejects import Rejects
 from icefall_sampled.jobs import open_jobs
-from icefall_sampled.rejects import Rejects
-from icefall_sampled.script import run_script
 
 SAMPLING_RATE = 16000
 ENDINGS = (

@@ -15,8 +15,8 @@ from pathlib import Path
 from lhotse import CutSet
 from lhotse.cut import Cut
 
+from icefall_sampled.cli import run_script
 from icefall_sampled.data import read_cuts
-from icefall_sampled.script import run_script
 
 LONGEST_HELD_OUT_SECONDS = 3600.0
 ENOUGH_SPEAKERS = 10
