@@ -29,7 +29,7 @@ from benchmarks.decoding_errors import DATA, errors
 from benchmarks.decoding_worker import Setting
 from benchmarks.machine import DECODING, ROOT, code, machine
 from benchmarks.widened import Size, padded, widened_state
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.config import to_json
 from icefall_sampled.data import Utterances, read_cuts
 from icefall_sampled.model_files import load_averaged
@@ -163,10 +163,10 @@ class _Inputs:
         """The name of the model with this kind of predictor.
 
         Raises:
-            ValueError: if there is none.
+            UserError: if there is none.
         """
         if kind not in self._names:
-            raise ValueError(f"checkpoints must have one with a predictor.kind of {kind}")
+            raise UserError(f"checkpoints must have one with a predictor.kind of {kind}")
         return self._names[kind]
 
     def _chosen(self, setting: Setting) -> CutSet:
@@ -228,7 +228,7 @@ def main(
     """
     for name in methods:
         if name not in METHODS:
-            raise ValueError(f"methods must be among {list(METHODS)}, was {name!r}")
+            raise UserError(f"methods must be among {list(METHODS)}, was {name!r}")
     settings = make_settings(
         vocab_sizes=vocab_sizes, batch_size=batch_size, batch_alone=batch_alone
     )

@@ -22,19 +22,21 @@ from tqdm import tqdm
 
 from icefall_sampled import checkpoint
 from icefall_sampled.cli import run_script
-from icefall_sampled.config import Config, from_json
 from icefall_sampled.data import Batch, Utterances, read_cuts, usable_cuts
+from icefall_sampled.lengths import padding_mask
 from icefall_sampled.losses import transducer_loss
 from icefall_sampled.losses.draft import draft_log_probs, worthwhile_nodes
 from icefall_sampled.losses.joiner_chunks import Joiner
+from icefall_sampled.model_files import config_of
 from icefall_sampled.modeling import Transducer
+from icefall_sampled.modeling.encoder import frame_counter
 from icefall_sampled.sampling import (
     SampledVocabulary,
     likely_vocabulary,
     max_positives,
+    mean_posterior,
     sample_vocabulary,
 )
-from icefall_sampled.sampling.checks import valid_positions
 from icefall_sampled.tokens import TokenTable, load_tokens
 
 NEGATIVES = (0, 8, 16, 32, 64)
@@ -46,10 +48,11 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def batches(config: Config, tokens: TokenTable, seconds: float, count: int) -> Iterator[Batch]:
+def batches(model: Transducer, tokens: TokenTable, seconds: float, count: int) -> Iterator[Batch]:
     """`count` batches of dev, spread over the range of durations."""
+    config, frames = model.config, frame_counter(model.encoder)
     cuts = read_cuts(config.data.dev_cuts, argument="data.dev_cuts")
-    usable, _ = usable_cuts(cuts, tokens, config.data, subsampling=config.encoder.subsampling)
+    usable, _ = usable_cuts(cuts, tokens, config.data, output_frames=frames)
     ordered = sorted(usable, key=lambda cut: (cut.duration, cut.id))
     for i in range(count):
         first = i * len(ordered) // count
@@ -64,7 +67,7 @@ class Case:
     def __init__(self, model: Transducer, batch: Batch, num_sampled: int) -> None:
         with torch.no_grad():
             encoded = model.encode(batch.features, batch.lengths)
-            self.posterior = model.mean_posterior(encoded)
+            self.posterior = mean_posterior(model.ctc_log_probs(encoded), encoded.lengths)
             inputs = (
                 model.joiner.encoder_projection(encoded.out),
                 model.predict(batch.targets, batch.target_lengths),
@@ -116,8 +119,8 @@ class Case:
         """The number of nodes that the draft keeps, and of all nodes."""
         encoder_out, predictor_out, weight, bias = (x.detach() for x in self.inputs)
         frames, labels = self.lengths
-        nodes = valid_positions(encoder_out.shape[1], frames)[:, :, None]
-        nodes = nodes & valid_positions(predictor_out.shape[1], labels + 1)[:, None]
+        nodes = ~padding_mask(frames, encoder_out.shape[1])[:, :, None]
+        nodes = nodes & ~padding_mask(labels + 1, predictor_out.shape[1])[:, None]
         everything = float(nodes.sum())
         if draft is None:
             return everything, everything
@@ -167,14 +170,14 @@ def rows(
 ) -> Iterator[dict[str, object]]:
     """All rows of one checkpoint and softmax."""
     state = checkpoint.load(path)
-    config = from_json(Config, state["config"])
+    factories, config = config_of(state)
     tokens = load_tokens(config.data.lang_dir)
-    model = Transducer(config, tokens.vocab_size)
+    model = factories.model(config, tokens.vocab_size)
     model.load_state_dict(state["model"])
     model.eval()
     num_sampled = 0 if full else config.sampling.num_sampled
     cases = [
-        Case(model, batch, num_sampled) for batch in batches(config, tokens, seconds, num_batches)
+        Case(model, batch, num_sampled) for batch in batches(model, tokens, seconds, num_batches)
     ]
     frames, labels = (torch.cat([c.lengths[i] for c in cases]).double() for i in (0, 1))
     common = {

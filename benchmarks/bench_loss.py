@@ -30,7 +30,7 @@ from benchmarks.cases import Setting, Shape, draw_shapes
 from benchmarks.machine import ROOT, code, machine
 from benchmarks.methods import METHODS
 from benchmarks.worker import Plan
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 
 RESULTS = Path(__file__).with_name("results")
 FOLDERS = {"k2": ".venv", "torch2": ".venv-torch2", "torchaudio": ".venv-torchaudio"}
@@ -105,7 +105,7 @@ def run_settings(
         exact_frames: see `Trained.outputs`.
     """
     if checkpoint is None and any(s.posteriors == "trained" for s in settings):
-        raise ValueError("checkpoint must be a training run's folder for trained posteriors")
+        raise UserError("checkpoint must be a training run's folder for trained posteriors")
     common = machine() | code()
     there = {rows.identity(row) for row in rows.read(path)}
     missing = []
@@ -228,7 +228,7 @@ def main(
     """
     for name in methods:
         if name not in METHODS:
-            raise ValueError(f"methods must be among {list(METHODS)}, was {name!r}")
+            raise UserError(f"methods must be among {list(METHODS)}, was {name!r}")
     settings = make_settings(
         methods=methods, vocab_sizes=vocab_sizes, batches=batches, num_batches=num_batches,
         posteriors=posteriors, flush=flush, batch_size=batch_size, num_sampled=num_sampled,

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from icefall_sampled.errors import UserError
+
 SHAPES = Path(__file__).with_name("shapes.csv")
 KINDS = ("random", "sorted")
 PADDED_BIAS = -30.0
@@ -105,10 +107,10 @@ def draw_shapes(kind: str, *, batch_size: int, count: int, seed: int) -> list[tu
         seed: of the random choices; a larger count only appends batches.
 
     Raises:
-        ValueError: if the kind is unknown or there are not that many batches.
+        UserError: if the kind is unknown or there are not that many batches.
     """
     if kind not in KINDS:
-        raise ValueError(f"batches must be among {KINDS}, was {kind!r}")
+        raise UserError(f"batches must be among {KINDS}, was {kind!r}")
     with SHAPES.open() as file:
         rows = sorted((int(r["encoder_frames"]), int(r["labels"])) for r in csv.DictReader(file))
     generator = random.Random(f"{kind} {seed}")
@@ -117,7 +119,7 @@ def draw_shapes(kind: str, *, batch_size: int, count: int, seed: int) -> list[tu
     batches = [tuple(rows[i : i + batch_size]) for i in range(0, len(rows), batch_size)]
     batches = [batch for batch in batches if len(batch) == batch_size]
     if not 0 < count <= len(batches):
-        raise ValueError(
+        raise UserError(
             f"num_batches must be from 1 to {len(batches)} at a batch_size of {batch_size}, "
             f"was {count}"
         )
@@ -164,7 +166,7 @@ def trained_case(setting: Setting, outputs: dict[str, Tensor]) -> Case:
     more = setting.joiner_width - outputs["weight"].shape[1]
     classes = setting.vocab_size - len(outputs["weight"])
     if more < 0 or classes < 0:
-        raise ValueError(
+        raise UserError(
             f"joiner_width and vocab_size must be at least the model's, "
             f"{outputs['weight'].shape[1]} and {len(outputs['weight'])}, "
             f"were {setting.joiner_width} and {setting.vocab_size}"

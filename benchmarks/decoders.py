@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from icefall_sampled.config import EncoderConfig, SearchConfig
+from icefall_sampled.audio import NUM_MEL_BINS
+from icefall_sampled.config import ConformerConfig, SearchConfig
 from icefall_sampled.decoding.search import search
 from icefall_sampled.modeling import Encoded, Transducer
 from icefall_sampled.modeling.conformer import Conformer
+from icefall_sampled.modeling.encoder import subsampling
 from icefall_sampled.tokens import BLANK
 
 Labels = list[int]
@@ -97,14 +99,14 @@ class _AsRnnt(torch.nn.Module):
 
 @cache
 def _conformer_m() -> Conformer:
-    return Conformer(EncoderConfig()).eval()
+    return Conformer(ConformerConfig()).eval()
 
 
 @torch.no_grad()
 def encoder(model: Transducer, encoded: Encoded, config: SearchConfig) -> list[Labels]:
     """No search: the paper's Conformer-M with random weights, on the same amount of audio."""
-    lengths = encoded.lengths * model.config.encoder.subsampling
-    features = torch.randn(len(lengths), int(lengths.max()), EncoderConfig().num_features)
+    lengths = (encoded.lengths * subsampling(model.encoder)).long()
+    features = torch.randn(len(lengths), int(lengths.max()), NUM_MEL_BINS)
     _conformer_m()(features, lengths)
     return [[] for _ in lengths]
 

@@ -29,9 +29,10 @@ from benchmarks.decoding_errors import DATA, errors
 from benchmarks.decoding_worker import Setting
 from benchmarks.machine import DECODING, ROOT, code, machine, version_of
 from benchmarks.measure import ProcessPeak
+from icefall_sampled.audio import SAMPLING_RATE
 from icefall_sampled.cli import run_script
 from icefall_sampled.config import SearchConfig
-from icefall_sampled.data.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.data.features import make_fbank
 from icefall_sampled.decoding.search import search
 from icefall_sampled.export.command import ExportConfig, export
 from icefall_sampled.model_files import load_averaged

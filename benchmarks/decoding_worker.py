@@ -23,7 +23,7 @@ from benchmarks.decoders import METHODS, search_config
 from benchmarks.measure import ProcessPeak
 from benchmarks.widened import Size, widened
 from icefall_sampled.config import Config, from_json
-from icefall_sampled.modeling import Encoded
+from icefall_sampled.modeling import Encoded, Factories
 
 WARM_UP_FRAMES = 12
 BUDGET_SECONDS = 8.0
@@ -55,7 +55,7 @@ class Setting:
 def measure(setting: Setting, repeats: int, path: str) -> dict[str, Any]:
     """The columns of a row that the measuring process determines."""
     inputs = torch.load(path, map_location="cpu")
-    config = from_json(Config, inputs["config"])
+    config = from_json(Config, inputs["config"], parts=Factories().config_classes())
     model = widened(config, inputs["state"], Size(vocab_size=setting.vocab_size))
     out, lengths = inputs["out"], inputs["lengths"]
     encoded = Encoded(out, lengths, [])

@@ -9,6 +9,7 @@ from benchmarks.methods import METHODS as LOSSES
 from benchmarks.profile_loss import NOT_A_KIND
 from benchmarks.rows import Row
 from benchmarks.tables import in_order, is_ok, markdown, number, select
+from icefall_sampled.errors import UserError
 
 TOLERANCE = 1e-3
 """Maximum relative difference of losses that compute the same number."""
@@ -120,7 +121,7 @@ def agreement(rows: list[Row]) -> str:
     """The differences of losses that compute the same number.
 
     Raises:
-        ValueError: if one is larger than `TOLERANCE`.
+        UserError: if one is larger than `TOLERANCE`.
     """
     worst: dict[str, float] = {}
     keys = {(r["vocab_size"], r["posteriors"], r["batch"], r["num_sampled"]) for r in rows}
@@ -137,7 +138,7 @@ def agreement(rows: list[Row]) -> str:
                 worst[value] = max(worst.get(value, 0.0), off)
                 if not off <= TOLERANCE:
                     found = {r["method"]: float(r["loss"]) for r in same}
-                    raise ValueError(f"losses disagree at V = {vocab}, {source} {batch}: {found}")
+                    raise UserError(f"losses disagree at V = {vocab}, {source} {batch}: {found}")
     return "; ".join(f"{value} softmax: {off:.1e}" for value, off in sorted(worst.items()))
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 from benchmarks.bench_loss import RESULTS, run_settings
 from benchmarks.cases import Setting
 from benchmarks.worker import Plan
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 
 Letter = Literal["T", "U", "V", "K", "N"]
 METHODS: dict[str, tuple[str, str]] = {
@@ -77,10 +77,10 @@ def fit(xs: Sequence[float], ys: Sequence[float]) -> Fit:
     """Fit a power law to at least three points.
 
     Raises:
-        ValueError: if there are fewer, all x are equal, or a value is not positive.
+        UserError: if there are fewer, all x are equal, or a value is not positive.
     """
     if len(xs) < 3 or len(set(xs)) < 2 or min(*xs, *ys) <= 0:
-        raise ValueError(f"xs and ys must be three positive points or more, were {xs} and {ys}")
+        raise UserError(f"xs and ys must be three positive points or more, were {xs} and {ys}")
     u, v = [math.log(x) for x in xs], [math.log(y) for y in ys]
     mean_u, mean_v = sum(u) / len(u), sum(v) / len(v)
     variance = sum((a - mean_u) ** 2 for a in u)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from icefall_sampled.provenance import processor
+from icefall_sampled.doctor import installed_version
+from icefall_sampled.provenance import git, processor
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = (
@@ -44,25 +43,13 @@ def machine() -> dict[str, Any]:
 
 def code(measured: tuple[str, ...] = MEASURED) -> dict[str, Any]:
     """The last commit of the measured files, and whether they have been changed since."""
-    commit = _git("log", "-1", "--format=%h", "--", *measured) or "unknown"
-    return {"commit": commit, "dirty": bool(_git("status", "--porcelain", "--", *measured))}
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip()
+    commit = git("log", "-1", "--format=%h", "--", *measured) or "unknown"
+    return {"commit": commit, "dirty": bool(git("status", "--porcelain", "--", *measured))}
 
 
 def version_of(package: str | None) -> str:
     """Version of an installed package; empty if it is not installed."""
-    if package is None:
-        return ""
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return ""
+    return (package and installed_version(package)) or ""
 
 
 def available_mib() -> float:

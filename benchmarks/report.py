@@ -17,7 +17,7 @@ from benchmarks.machine import ROOT
 from benchmarks.profile_loss import COLUMNS as PROFILE_COLUMNS
 from benchmarks.rows import Row
 from benchmarks.tables import in_order, is_ok, markdown, select
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 
 SHORT = ("k2 full", "k2 pruned", "fast_rnnt pruned", "naive sampled", "fused full",
          "fused full + draft", "fused sampled", "fused sampled + draft")  # fmt: skip
@@ -31,7 +31,7 @@ def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
     """All tables, for benchmarks/README.md.
 
     Raises:
-        ValueError: if losses differ that should be the same number.
+        UserError: if losses differ that should be the same number.
     """
     flushed = select(losses, flush="True")
     parts = ["### What was to be reached", findings.goals(losses)]
@@ -104,7 +104,7 @@ def write(folder: Path, *, long: Path, short: Path) -> None:
     growth = rows_file.newest(rows_file.read(folder / "growth.csv"))
     profile = rows_file.read(folder / "profile.csv", columns=PROFILE_COLUMNS)
     if not losses:
-        raise ValueError(f"results is {folder}, it must hold losses.csv with a row or more")
+        raise UserError(f"results is {folder}, it must hold losses.csv with a row or more")
     tables.replace_between(long, MARK, long_text(losses, growth, profile))
     tables.replace_between(short, MARK, short_text(losses))
     plots.draw_losses(losses, folder / "losses.png")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.cases import Setting
+from icefall_sampled.errors import UserError
 
 COLUMNS = (
     "method", "vocab_size", "num_sampled", "joiner_width", "batch", "posteriors", "flush",
@@ -47,14 +48,14 @@ def read(path: Path, *, columns: tuple[str, ...] = COLUMNS) -> list[Row]:
     """All rows; none if there is no file.
 
     Raises:
-        ValueError: if the file has other columns.
+        UserError: if the file has other columns.
     """
     if not path.is_file():
         return []
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != columns:
-            raise ValueError(f"results is {path}, which has other columns: name another file")
+            raise UserError(f"results is {path}, which has other columns: name another file")
         return [{"seconds": _seconds(row)} | row for row in reader]
 
 

@@ -9,18 +9,14 @@ from pathlib import Path
 
 from benchmarks.methods import METHODS as LOSSES
 from benchmarks.rows import Row
+from icefall_sampled import tables
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import read_text, write_text
 
 
 def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A table with aligned columns, numbers to the right."""
-    if not rows:
-        return "Not measured."
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    rule = ["-" * widths[0], *("-" * (w - 1) + ":" for w in widths[1:])]
-    return "\n".join(
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
-        for row in [header, rule, *rows]
-    )
+    """A table of numbers, if there are any."""
+    return tables.markdown(header, rows, numbers=True) if rows else "Not measured."
 
 
 def number(value: float) -> str:
@@ -101,11 +97,11 @@ def replace_between(path: Path, name: str, text: str) -> None:
     """Put a text between `<!-- name: begin -->` and `<!-- name: end -->`.
 
     Raises:
-        ValueError: if the file has no such markers.
+        UserError: if the file has no such markers.
     """
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    old = path.read_text(encoding="utf-8")
+    old = read_text(path)
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if not pattern.search(old):
-        raise ValueError(f"{path} must hold {begin} and {end}")
-    path.write_text(pattern.sub(lambda _: f"{begin}\n{text}\n{end}", old), encoding="utf-8")
+        raise UserError(f"{path} must hold {begin} and {end}")
+    write_text(path, pattern.sub(lambda _: f"{begin}\n{text}\n{end}", old))

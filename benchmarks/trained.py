@@ -18,10 +18,11 @@ from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.cases import Shape
 from icefall_sampled import checkpoint
-from icefall_sampled.config import Config, from_json
 from icefall_sampled.data import Utterances, read_cuts, usable_cuts
+from icefall_sampled.errors import UserError
+from icefall_sampled.model_files import config_of
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.modeling.subsampling import subsampled_lengths
+from icefall_sampled.modeling.encoder import frame_counter
 from icefall_sampled.sampling import mean_posterior
 from icefall_sampled.tokens import load_tokens
 
@@ -44,23 +45,23 @@ class Trained:
         """Load the newest checkpoint and the dev set of a training run's folder.
 
         Raises:
-            ValueError: if there is no checkpoint, no CTC head or no data.
+            UserError: if there is no checkpoint, no CTC head or no data.
         """
         paths = checkpoint.find(exp_dir)
         if not paths:
-            raise ValueError(f"checkpoint is {exp_dir}, it must be a training run's exp_dir")
+            raise UserError(f"checkpoint is {exp_dir}, it must be a training run's exp_dir")
         state = checkpoint.load(paths[-1])
-        config = from_json(Config, state["config"])
+        factories, config = config_of(state)
         tokens = load_tokens(config.data.lang_dir)
-        model = Transducer(config, tokens.vocab_size)
+        model = factories.model(config, tokens.vocab_size)
         model.load_state_dict(state["model"])
         if model.ctc is None:
-            raise ValueError(f"checkpoint is {exp_dir}, its model must have a CTC head")
+            raise UserError(f"checkpoint is {exp_dir}, its model must have a CTC head")
         if config.joiner.activation != "tanh":
-            raise ValueError(f"checkpoint is {exp_dir}, its joiner's activation must be tanh")
+            raise UserError(f"checkpoint is {exp_dir}, its joiner's activation must be tanh")
         cuts = read_cuts(config.data.dev_cuts, argument="data.dev_cuts")
-        subsampling = config.encoder.subsampling
-        usable, _ = usable_cuts(cuts, tokens, config.data, subsampling=subsampling, quiet=True)
+        frames = frame_counter(model.encoder)
+        usable, _ = usable_cuts(cuts, tokens, config.data, output_frames=frames, quiet=True)
         batch = Utterances(tokens)[usable]  # type: ignore[index]
         utterances = [
             (features[:frames], targets[:labels])
@@ -130,10 +131,10 @@ class Trained:
                 size += labels
             if size >= 0.9 * wanted:
                 return _joined(pieces)
-        raise ValueError(f"checkpoint must have dev utterances that make {wanted} labels")
+        raise UserError(f"checkpoint must have dev utterances that make {wanted} labels")
 
     def _frames(self, piece: Utterance) -> int:
-        return subsampled_lengths(len(piece[0]), self.model.config.encoder.subsampling)
+        return frame_counter(self.model.encoder)(len(piece[0]))
 
     def _fill(self, row: Tensor, wanted: int) -> Tensor:
         """(T, D) stretched to `wanted` frames with copies of the likeliest blank frame."""

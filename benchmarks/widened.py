@@ -15,7 +15,8 @@ from torch.nn.functional import pad
 
 from benchmarks.cases import PADDED_BIAS
 from icefall_sampled.config import Config
-from icefall_sampled.modeling import Encoded, Transducer
+from icefall_sampled.errors import UserError
+from icefall_sampled.modeling import Encoded, Factories, Transducer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,7 @@ def widened_state(model: Transducer, size: Size) -> dict[str, Tensor]:
     """The weights of a widened model, without those of its encoder.
 
     Raises:
-        ValueError: if the model is larger than the wanted size, or has no CTC head.
+        UserError: if the model is larger than the wanted size, or has no CTC head.
     """
     config = model.config
     for name, old, new in (
@@ -56,10 +57,10 @@ def widened_state(model: Transducer, size: Size) -> dict[str, Tensor]:
         ("joiner", config.joiner.width, size.joiner),
     ):
         if new < old:
-            raise ValueError(f"{name} is {new}, it must be at least the model's {old}")
+            raise UserError(f"{name} is {new}, it must be at least the model's {old}")
     if model.ctc is None or config.joiner.activation != "tanh":
-        raise ValueError("checkpoint must be of a model with a CTC head and a tanh joiner")
-    shapes = Transducer(widened_config(config, size), size.vocab_size).state_dict()
+        raise UserError("checkpoint must be of a model with a CTC head and a tanh joiner")
+    shapes = Factories().model(widened_config(config, size), size.vocab_size).state_dict()
     return {
         name: _larger(name, value, shapes[name].shape)
         for name, value in model.state_dict().items()
@@ -82,7 +83,7 @@ def _larger(name: str, value: Tensor, shape: torch.Size) -> Tensor:
 
 def widened(config: Config, state: dict[str, Tensor], size: Size) -> Transducer:
     """The model of `widened_state`, in eval mode; its encoder is not usable."""
-    model = Transducer(widened_config(config, size), size.vocab_size)
+    model = Factories().model(widened_config(config, size), size.vocab_size)
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected and all(name.startswith("encoder.") for name in missing), missing
     return model.eval()

@@ -30,6 +30,7 @@ from benchmarks.measure import (
     run_step,
 )
 from benchmarks.methods import METHODS, predicted_mib
+from icefall_sampled.errors import first_line
 
 HEADROOM = 0.9
 """Share of the free memory that a measurement may use."""
@@ -74,20 +75,16 @@ def measure(setting: Setting, plan: Plan, outputs: str | None) -> dict[str, Any]
         _warm_up(setting, device)
         return row | {"status": "ok"} | _figures(case, setting, plan)
     except ImportError as error:
-        return row | {"status": "not installed", "note": _gist(error)}
+        return row | {"status": "not installed", "note": first_line(error)}
     except (MemoryError, RuntimeError) as error:
         text = str(error).lower()
         if isinstance(error, RuntimeError) and "alloc" not in text and "memory" not in text:
-            return row | {"status": "failed", "note": _gist(error)}
-        return row | _misfit(_gist(error))
+            return row | {"status": "failed", "note": first_line(error)}
+        return row | _misfit(first_line(error))
 
 
 def _misfit(note: str) -> dict[str, str]:
     return {"status": "does not fit", "note": note}
-
-
-def _gist(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _limit_memory(mib: float) -> None:

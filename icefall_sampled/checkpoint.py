@@ -6,11 +6,11 @@ A checkpoint contains only tensors, numbers and text, so loading one runs no cod
 from __future__ import annotations
 
 import ast
-import os
+import logging
 import random
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -18,11 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from icefall_sampled.errors import UserError, first_line
+from icefall_sampled.files import replacing
+
 BEST = "best.pt"
 PATTERN = "step-*.pt"
 
+logger = logging.getLogger(__name__)
 
-class CheckpointError(ValueError):
+
+class CheckpointError(UserError):
     """A checkpoint that cannot be written, read or used; the message says why."""
 
 
@@ -52,7 +57,7 @@ class _Writer:
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: `save` flushes when all is written."""
+        """Do nothing: closing the file flushes it."""
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
@@ -61,20 +66,21 @@ def save(path: Path, state: dict[str, Any]) -> None:
     Raises:
         CheckpointError: where the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    with _writing(path) as temporary, temporary.open("wb") as file:
+        writer = _Writer(file)
+        torch.save(_without_floats(state), cast(IO[bytes], writer))
+        if writer.error is not None:
+            raise writer.error
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """`replacing`, with errors that name the checkpoint."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            writer = _Writer(file)
-            torch.save(_without_floats(state), cast(IO[bytes], writer))
-            if writer.error is not None:
-                raise writer.error
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path, durable=True) as temporary:
+            yield temporary
     except OSError as error:
-        _discard(temporary)
-        raise CheckpointError(f"cannot write checkpoint {path}: {_gist(error)}") from error
+        raise CheckpointError(f"cannot write checkpoint {path}: {first_line(error)}") from error
 
 
 _FLOAT = "float:"
@@ -105,24 +111,8 @@ def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:
 
 def copy(source: Path, target: Path) -> None:
     """Copy a checkpoint atomically."""
-    temporary = target.with_name(target.name + ".tmp")
-    try:
+    with _writing(target) as temporary:
         shutil.copyfile(source, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        _discard(temporary)
-        raise CheckpointError(f"cannot write checkpoint {target}: {_gist(error)}") from error
-
-
-def _discard(temporary: Path) -> None:
-    """Delete an incomplete file; errors here must not hide the error of the write."""
-    with suppress(OSError):
-        temporary.unlink(missing_ok=True)
-
-
-def _gist(error: BaseException) -> str:
-    """The first line of an error's text: torch adds paragraphs of misleading advice."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -131,14 +121,26 @@ def load(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: where the file is missing, damaged or not a checkpoint.
     """
+    state = read(path)
+    if not {"model", "config", "step", "factories"} <= set(state):
+        raise CheckpointError(f"{path} is not a checkpoint of this version of the project")
+    return state
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a checkpoint of any origin onto the CPU; no code in it is run.
+
+    Raises:
+        CheckpointError: where the file is missing, damaged or no dict.
+    """
     try:
         state = _with_floats(torch.load(path, map_location="cpu", weights_only=True))
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no checkpoint {path}") from error
     except Exception as error:  # zip, pickle and EOF errors of a damaged file
-        raise CheckpointError(f"{path} is not a whole checkpoint: {_gist(error)}") from error
-    if not isinstance(state, dict) or not {"model", "config", "step"} <= set(state):
-        raise CheckpointError(f"{path} is not a checkpoint of this project")
+        raise CheckpointError(f"{path} is not a whole checkpoint: {first_line(error)}") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path} is not a checkpoint")
     return state
 
 
@@ -148,9 +150,18 @@ def find(exp_dir: Path) -> list[Path]:
 
 
 def prune(exp_dir: Path, keep: int) -> None:
-    """Delete all checkpoints but the latest `keep`; best.pt stays."""
-    for path in find(exp_dir)[:-keep]:
+    """Delete all but best.pt, the latest `keep`, and what a killed process left half written."""
+    for path in [*find(exp_dir)[:-keep], *exp_dir.glob(".*.pt")]:
         path.unlink()
+
+
+def available(exp_dir: Path, avg: int) -> int:
+    """How many of the latest `avg` checkpoints there are; if none is, `avg`."""
+    found = len(find(exp_dir))
+    if not 0 < found < avg:
+        return avg
+    logger.warning("avg is %d, %d checkpoints are in %s", avg, found, exp_dir)
+    return found
 
 
 def average(paths: list[Path]) -> dict[str, Any]:

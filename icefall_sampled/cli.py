@@ -1,7 +1,8 @@
 """What all commands of the project share: logging, errors in one sentence, exit codes.
 
 0 done; 1 some inputs could not be read and were named, the rest is done; 2 the user has to change
-something; 130 interrupted, the same command continues; 141 the reader closed the output pipe.
+something; 130 interrupted, the same command continues; 141 the reader closed the output pipe. A bug
+shows its traceback, with Python's own exit code, 1.
 
 The command line of a small script is the signature of its `main`:
 
@@ -28,9 +29,12 @@ from typing import NoReturn, TypeVar
 import tyro
 
 from icefall_sampled.config import leaves
+from icefall_sampled.errors import UserError
 
 C = TypeVar("C")
 
+_OPTIONAL = ("distributed", "kaldifeat", "matplotlib", "sentencepiece", "sherpa_onnx", "torchaudio")
+"""Packages that are imported only where they are needed."""
 _FRAME = re.compile("[╭╮╰╯│─━]+")
 _RULE = re.compile("^[│ ]*─{3,}[ │]*$", flags=re.MULTILINE)
 
@@ -54,8 +58,9 @@ def run(main: Callable[[], None]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from what is saved", file=sys.stderr)
         sys.exit(130)
-    except (ValueError, ImportError, OSError) as error:
-        if os.environ.get("ICEFALL_SAMPLED_TRACEBACK") == "1":
+    except (UserError, OSError, ModuleNotFoundError) as error:
+        is_ours = isinstance(error, ModuleNotFoundError) and error.name not in _OPTIONAL
+        if is_ours or os.environ.get("ICEFALL_SAMPLED_TRACEBACK") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
@@ -71,7 +76,7 @@ def choose_variant(variants: dict[str, C], *, base: C, description: str) -> C:
         description: of the program.
 
     Raises:
-        ValueError: where the command line is wrong.
+        UserError: where the command line is wrong.
     """
     _check_variant(sys.argv[1:2], variants)
     described = {name: (_differences(base, config), config) for name, config in variants.items()}
@@ -81,13 +86,13 @@ def choose_variant(variants: dict[str, C], *, base: C, description: str) -> C:
 
 
 def _check_variant(first: Sequence[str], variants: Iterable[str]) -> None:
-    """Raise ValueError for an unknown variant, which tyro would take for an option."""
+    """Raise UserError for an unknown variant, which tyro would take for an option."""
     names = list(variants)
     for name in first:
         if name not in names and not name.startswith("-"):
             close = difflib.get_close_matches(name, names, n=len(names))
             known = ", ".join([*close, *(other for other in names if other not in close)])
-            raise ValueError(f"there is no variant {name!r}, it must be one of {known}")
+            raise UserError(f"there is no variant {name!r}, it must be one of {known}")
 
 
 def parse(default: C, *, description: str) -> C:
@@ -101,7 +106,7 @@ def in_one_sentence(parse_arguments: Callable[[], C]) -> C:
     """Call a tyro parser; explain a wrong command line in one sentence, without tyro's box.
 
     Raises:
-        ValueError: where the command line is wrong.
+        UserError: where the command line is wrong.
     """
     messages = io.StringIO()
     try:
@@ -110,14 +115,14 @@ def in_one_sentence(parse_arguments: Callable[[], C]) -> C:
     except SystemExit as stop:
         if stop.code in (0, None):  # --help
             raise
-        raise ValueError(_gist(messages.getvalue())) from None
+        raise UserError(_unboxed(messages.getvalue())) from None
 
 
-def _gist(boxed: str) -> str:
+def _unboxed(boxed: str) -> str:
     """Tyro's message without the frame and the hints below its first rule."""
     lines = [_FRAME.sub("", line).strip() for line in _RULE.split(boxed, 1)[0].splitlines()[1:]]
-    gist = " ".join(line for line in lines if line) or "wrong arguments"
-    return f"{gist} (--help explains)"
+    message = " ".join(line for line in lines if line) or "wrong arguments"
+    return f"{message} (--help explains)"
 
 
 def _differences(base: object, config: object) -> str:
@@ -138,7 +143,7 @@ def parse_call(
     """The call of `main` that the command line asks for; `--help` exits.
 
     Raises:
-        ValueError: where the command line is wrong.
+        UserError: where the command line is wrong.
     """
 
     @functools.wraps(main)

@@ -19,6 +19,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from icefall_sampled.errors import first_line
+from icefall_sampled.tables import aligned
+
 _ROOT = Path(__file__).resolve().parents[1]
 
 # Either of them will do; losses/lattice.py says which is used.
@@ -91,7 +94,7 @@ def import_trouble(module: str) -> str | None:
     try:
         importlib.import_module(module)
     except Exception as error:  # a broken build fails with anything from OSError to AttributeError
-        return str(error).strip().split("\n")[0] or type(error).__name__
+        return first_line(error)
     return None
 
 
@@ -157,9 +160,7 @@ def main() -> int:
     for label, value in [("environment", name), *machine(), ("lattice", reason)]:
         print(f"{label:<12} {value}")
     print()
-    width = max(len(package.name) for package in packages)
-    for package in packages:
-        print(f"{package.name:<{width}}  {package.installed or '-':<12}  {package.status}")
+    print(aligned([[p.name, p.installed or "-", p.status] for p in packages], left=3))
     print()
 
     missing = [p.name for p in packages if not p.ok and p.name not in _LATTICE_PACKAGES]

@@ -24,8 +24,10 @@ from concurrent.futures import (
     wait,
 )
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
+
+from icefall_sampled.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -67,31 +69,36 @@ def open_jobs(*, num_jobs: int = 1, dask: str = "") -> Iterator[Jobs]:
             folders at the same paths.
 
     Raises:
-        ValueError: where no scheduler answers at the address.
+        UserError: where no scheduler answers at the address.
     """
-    if num_jobs < 1:
-        raise ValueError(f"--num-jobs is {num_jobs}, it must be at least 1")
+    check_num_jobs(num_jobs)
     if not dask:
         with ProcessPoolExecutor(max_workers=num_jobs) as pool:
             yield Jobs(pool, lambda: num_jobs)
         return
-    _check_address(dask)
-    from distributed import Client
-
-    with Client(dask, set_as_default=False) as client:
+    with _connected(dask) as client:
         if not client.ncores():
             logger.warning("the cluster at %s has no workers yet; waiting for them", dask)
         yield Jobs(client.get_executor(), lambda: sum(client.ncores().values()))
 
 
-def _check_address(dask: str) -> None:
-    """Raise ValueError where nothing listens: Dask's client would retry for long, noisily."""
+def check_num_jobs(num_jobs: int) -> None:
+    """Raise UserError for a number of processes that no pool can have."""
+    if num_jobs < 1:
+        raise UserError(f"--num-jobs is {num_jobs}, it must be at least 1")
+
+
+def _connected(dask: str) -> Any:
+    """Dask's client; UserError where nothing listens: it would retry for long, noisily."""
+    from distributed import Client
+
     try:
         address = urlsplit(dask)
         where = (address.hostname or "", address.port or 0)
         socket.create_connection(where, timeout=_CONNECT_SECONDS).close()
+        return Client(dask, set_as_default=False)
     except (OSError, ValueError) as error:
-        raise ValueError(
+        raise UserError(
             f"--dask is {dask}, it must be the address of a running Dask scheduler, such as "
             f"tcp://host:8786 ({error})"
         ) from error

@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 
 from icefall_sampled.data.rejects import Rejects
+from icefall_sampled.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,16 @@ class World:
 @contextmanager
 def world() -> Iterator[World]:
     """Join the process group that torchrun's environment describes, if there is one."""
-    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     device = torch.device("cpu")
-    if torch.cuda.is_available():
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
-    if size > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+        if torch.cuda.is_available():
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+            torch.cuda.set_device(device)
+        if size > 1:
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    except ValueError as error:  # of a variable that torchrun sets
+        raise UserError(f"RANK or WORLD_SIZE is set, but not by torchrun: {error}") from error
     try:
         yield World(rank, size, device)
     finally:

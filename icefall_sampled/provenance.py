@@ -24,12 +24,13 @@ def commit() -> str:
     What is written by measuring (Markdown, pictures, the recipes' results) decides none.
     """
     measured = (":(exclude)*.md", ":(exclude)*.png", ":(exclude)egs/*/results/*")
-    found = _git("rev-parse", "--short", "HEAD")
-    changed = found and _git("diff", "--name-only", "HEAD", "--", ".", *measured)
+    found = git("rev-parse", "--short", "HEAD")
+    changed = found and git("diff", "--name-only", "HEAD", "--", ".", *measured)
     return (found or "unknown") + ("+changes" if changed else "")
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str:
+    """What git prints about this repository; empty where it fails."""
     root = Path(__file__).resolve().parent.parent
     done = subprocess.run(
         ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False

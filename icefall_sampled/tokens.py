@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import read_text
+
 BLANK = 0
 BLANK_TOKEN = "<blk>"
 UNKNOWN_TOKEN = "<unk>"
@@ -47,10 +50,10 @@ class BpeTokens:
         try:
             self._processor.load(str(model))
         except (RuntimeError, OSError) as error:
-            raise ValueError(f"{model}: it is no SentencePiece model") from error
+            raise UserError(f"{model}: it is no SentencePiece model") from error
         if self._processor.id_to_piece(BLANK) != BLANK_TOKEN:
             first = self._processor.id_to_piece(BLANK)
-            raise ValueError(f"{model}: piece 0 is {first!r}, it must be {BLANK_TOKEN!r}")
+            raise UserError(f"{model}: piece 0 is {first!r}, it must be {BLANK_TOKEN!r}")
         self.vocab_size: int = self._processor.get_piece_size()
         self.unknown_id: int = self._processor.unk_id()
         self.fingerprint = hashlib.sha256(model.read_bytes()).hexdigest()
@@ -75,20 +78,17 @@ class _ListedTokens:
     """A table in a text file: a line `token id` for each, with `<blk>` as 0 and `<unk>`."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{path}: it is not UTF-8 ({error})") from error
+        text = read_text(path)
         rows = [line.rsplit(maxsplit=1) for line in text.splitlines() if line.strip()]
         if any(len(row) != 2 or row[1] != str(i) for i, row in enumerate(rows)):
-            raise ValueError(f"{path}: each line must be `token id`, ids counting from 0")
+            raise UserError(f"{path}: each line must be `token id`, ids counting from 0")
         self._tokens = [token for token, _ in rows]
         self._ids = {token: i for i, token in enumerate(self._tokens)}
         if len(self._ids) < len(rows):
             again = next(t for i, t in enumerate(self._tokens) if self._ids[t] != i)
-            raise ValueError(f"{path}: token {again!r} has two ids, it must have one")
+            raise UserError(f"{path}: token {again!r} has two ids, it must have one")
         if not rows or self._tokens[BLANK] != BLANK_TOKEN or UNKNOWN_TOKEN not in self._ids:
-            raise ValueError(f"{path}: {BLANK_TOKEN} must have id 0, {UNKNOWN_TOKEN} any id")
+            raise UserError(f"{path}: {BLANK_TOKEN} must have id 0, {UNKNOWN_TOKEN} any id")
         self.vocab_size = len(rows)
         self.unknown_id = self._ids[UNKNOWN_TOKEN]
         self.fingerprint = hashlib.sha256(text.encode()).hexdigest()
@@ -134,16 +134,29 @@ TOKEN_FILES: dict[str, Callable[[Path], TokenTable]] = {
 words.txt: that is a lexicon in icefall, beside a tokens.txt."""
 
 
+OWN_TABLE = "lang"
+"""The folder in a run's folder that holds a copy of its token table."""
+
+
+def find_token_file(folder: Path) -> Path | None:
+    """The file with a token table in a folder, or in its `lang`; None where there is none."""
+    for place in (folder, folder / OWN_TABLE):
+        for name in TOKEN_FILES:
+            if (place / name).is_file():
+                return place / name
+    return None
+
+
 def token_file(lang_dir: Path) -> Path:
     """The file of a language folder that holds its token table.
 
     Raises:
-        ValueError: where the folder has none.
+        UserError: where the folder has none.
     """
     for name in TOKEN_FILES:
         if (lang_dir / name).is_file():
             return lang_dir / name
-    raise ValueError(
+    raise UserError(
         f"data.lang_dir is {lang_dir}, it must be a folder with bpe.model, word_tokens.txt or "
         "tokens.txt (prepare.sh makes it)"
     )
@@ -153,7 +166,7 @@ def load_tokens(lang_dir: Path) -> TokenTable:
     """The token table of a language folder, see `TOKEN_FILES`.
 
     Raises:
-        ValueError: where the folder has none, or a malformed one.
+        UserError: where the folder has none, or a malformed one.
     """
     path = token_file(lang_dir)
     return TOKEN_FILES[path.name](path)

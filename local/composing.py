@@ -16,6 +16,10 @@ from lhotse import CutSet, SupervisionSegment
 from lhotse.cut import Cut, MixedCut, MonoCut, PaddingCut
 from lhotse.utils import fastcopy
 
+from icefall_sampled.data import text_of
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import replacing
+
 MAX_SECONDS = 12.0
 MAX_DRAWN_SECONDS = 10.0
 """Longer recordings leave no room for another."""
@@ -73,7 +77,7 @@ class Composer(ABC):
         """Compose utterances of `seconds` in total, with texts that are in no other split.
 
         Raises:
-            ValueError: if there are not enough new utterances.
+            UserError: if there are not enough new utterances.
         """
         rng = random.Random(f"{self.seed}:{self.name}:{split}")
         seconds_of = {part: cut.duration for part, cut in self.parts.items()}
@@ -95,7 +99,7 @@ class Composer(ABC):
             names = self.draw(deck, rng)
             if len(names) > 1 and self._seconds(names) <= MAX_SECONDS and self.is_new(names):
                 return names
-        raise ValueError(
+        raise UserError(
             f"{self.name}: nothing new is left to say with {len(self.parts)} recordings, "
             "ask for fewer hours"
         )
@@ -116,11 +120,6 @@ class Composer(ABC):
 
     def _seconds(self, names: list[str]) -> float:
         return sum(self.parts[name].duration + PAUSE_SECONDS[1] for name in names)
-
-
-def text_of(cut: Cut) -> str:
-    """The transcript of a cut with one supervision."""
-    return str(cut.supervisions[0].text)
 
 
 def recordings_of(cut: Cut) -> set[str]:
@@ -172,8 +171,7 @@ def write_sets(sets: dict[str, list[Cut]], manifest_dir: Path, *, corpus: str) -
     """Write MANIFEST_DIR/CORPUS_cuts_raw_SET.jsonl.gz for each set."""
     for name, cuts in sets.items():
         path = manifest_dir / f"{corpus}_cuts_raw_{name}.jsonl.gz"
-        temporary = path.with_name(f"tmp_{path.name}")
-        CutSet.from_cuts(cuts).to_file(temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            CutSet.from_cuts(cuts).to_file(temporary)
         minutes = sum(cut.duration for cut in cuts) / 60
         logger.info("%s: %d utterances, %.1f minutes", name, len(cuts), minutes)

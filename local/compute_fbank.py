@@ -29,13 +29,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from lhotse import CutSet, KaldifeatFbank, KaldifeatFbankConfig, LilcomChunkyWriter
+from lhotse import CutSet, LilcomChunkyWriter
 from lhotse.cut import Cut
 from tqdm import tqdm
 
 from icefall_sampled.cli import run_script
 from icefall_sampled.data import read_cuts
+from icefall_sampled.data.features import make_fbank
 from icefall_sampled.data.rejects import Rejects
+from icefall_sampled.data.shar import reading
+from icefall_sampled.errors import unreadable
+from icefall_sampled.files import read_json, replacing, write_text
 from icefall_sampled.jobs import Jobs, open_jobs
 
 SPEEDS = (0.9, 1.1)
@@ -61,7 +65,7 @@ class Shard:
 
     def read_rejects(self) -> list[tuple[str, str]]:
         """The contents of `rejects`."""
-        return [(i, reason) for i, reason in json.loads(self.rejects.read_text(encoding="utf-8"))]
+        return [(i, reason) for i, reason in read_json(self.rejects)]
 
 
 def with_speeds(cuts: list[Cut]) -> list[Cut]:
@@ -82,7 +86,7 @@ def split_by_duration(cuts: list[Cut], seconds: float) -> Iterator[list[Cut]]:
 
 def make_shards(cuts: list[Cut], storage: Path, name: str) -> list[Shard]:
     """Shards whose names have a hash of the cuts and the extractor's settings."""
-    settings = json.dumps(KaldifeatFbankConfig().to_dict(), sort_keys=True, default=str)
+    settings = json.dumps(make_fbank().config.to_dict(), sort_keys=True, default=str)
     shards = []
     for number, part in enumerate(split_by_duration(cuts, SHARD_SECONDS)):
         content = settings + "".join(
@@ -104,7 +108,7 @@ def make_shards(cuts: list[Cut], storage: Path, name: str) -> list[Shard]:
 def compute_shard(shard: Shard) -> float:
     """Compute and store one shard; returns the seconds of audio in it."""
     torch.set_num_threads(1)
-    extractor = KaldifeatFbank(KaldifeatFbankConfig())
+    extractor = make_fbank()
     done: list[Cut] = []
     rejects: list[tuple[str, str]] = []
     with LilcomChunkyWriter(shard.features, mode="wb") as writer:
@@ -112,15 +116,14 @@ def compute_shard(shard: Shard) -> float:
             try:
                 done.append(cut_with_features(cut, extractor, writer))
             except Exception as error:
-                rejects.append((cut.id, f"unreadable: {type(error).__name__}: {error}"))
-    shard.rejects.write_text(json.dumps(rejects), encoding="utf-8")
-    temporary = shard.manifest.with_name(f"tmp_{shard.manifest.name}")
-    CutSet.from_cuts(done).to_file(temporary)
-    temporary.replace(shard.manifest)
+                rejects.append((cut.id, unreadable(error)))
+    write_text(shard.rejects, json.dumps(rejects))
+    with replacing(shard.manifest) as temporary:
+        CutSet.from_cuts(done).to_file(temporary)
     return sum(cut.duration for cut in shard.cuts)
 
 
-def cut_with_features(cut: Cut, extractor: KaldifeatFbank, writer: Any) -> Cut:
+def cut_with_features(cut: Cut, extractor: Any, writer: Any) -> Cut:
     """The cut with its features stored; raises ValueError if its audio is not usable."""
     audio = cut.load_audio()
     if not np.isfinite(audio).all():
@@ -150,13 +153,13 @@ def collect(shards: list[Shard], out_cuts: Path, *, total: int, limit_percent: f
             rejects.add(cut_id, reason)
     rejects.write(out_cuts.with_name(f"{_name(out_cuts)}.rejects.jsonl"))
     rejects.check()
-    temporary = out_cuts.with_name(f"tmp_{out_cuts.name}")
-    with CutSet.open_writer(temporary, overwrite=True) as writer:
+    with replacing(out_cuts) as temporary, CutSet.open_writer(temporary, overwrite=True) as writer:
         for shard in shards:
-            # Lazily: a shard without readable cuts is an empty file, which is not a CutSet.
-            for cut in CutSet.from_jsonl_lazy(shard.manifest):
+            with reading(str(shard.manifest)):
+                # Lazily: a shard without readable cuts is an empty file, which is not a CutSet.
+                cuts = list(CutSet.from_jsonl_lazy(shard.manifest))
+            for cut in cuts:
                 writer.write(cut)
-    temporary.replace(out_cuts)
 
 
 def _name(manifest: Path) -> str:

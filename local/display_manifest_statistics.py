@@ -15,8 +15,10 @@ from pathlib import Path
 
 from lhotse.cut import Cut
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.data import read_cuts
+from icefall_sampled.files import write_text
+from icefall_sampled.tables import aligned
 
 _COLUMNS = (
     *("set", "language", "utterances", "hours"),
@@ -79,7 +81,7 @@ def measure(path: Path) -> list[Row]:
         by_language[language or "?"].add(cut)
         everything.add(cut)
     if not everything.durations:
-        raise ValueError(f"{path} holds no cuts")
+        raise UserError(f"{path} holds no cuts")
     name = path.name.split(".", 1)[0]
     rows = [statistics.row(name, language) for language, statistics in by_language.items()]
     return rows if len(rows) == 1 else [*rows, everything.row(name, "all")]
@@ -89,14 +91,7 @@ def as_table(rows: list[Row]) -> str:
     """The rows as aligned text."""
     lines = [[column.replace("_", " ") for column in _COLUMNS]]
     lines += [[str(asdict(row)[column]) for column in _COLUMNS] for row in rows]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_COLUMNS))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
+    return aligned(lines, left=2)
 
 
 def main(cuts: tuple[Path, ...], /, *, output: Path | None = None) -> None:
@@ -107,14 +102,11 @@ def main(cuts: tuple[Path, ...], /, *, output: Path | None = None) -> None:
         output: also save the table as JSON here.
     """
     if not cuts:
-        raise ValueError("no manifests were given")
+        raise UserError("no manifests were given")
     rows = [row for path in cuts for row in measure(path)]
     print(as_table(rows))
     if output is not None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = output.with_name(f"tmp_{output.name}")
-        temporary.write_text(json.dumps([asdict(row) for row in rows], indent=1), encoding="utf-8")
-        temporary.replace(output)
+        write_text(output, json.dumps([asdict(row) for row in rows], indent=1))
 
 
 if __name__ == "__main__":

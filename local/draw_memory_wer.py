@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.recipes.results import (
     PaperTable,
     memory_of,
@@ -58,7 +58,7 @@ def main(table: Path, exp_root: Path, output: Path, /, *, test_set: str) -> None
     """
     paper = read_table(table)
     if test_set not in paper.sets:
-        raise ValueError(f"test_set is {test_set!r}, it must be one of {', '.join(paper.sets)}")
+        raise UserError(f"test_set is {test_set!r}, it must be one of {', '.join(paper.sets)}")
     points = points_of(paper, exp_root, test_set=test_set)
     if not points:
         logger.info("no run in %s was both decoded and measured: no figure", exp_root)

@@ -19,9 +19,10 @@ from pathlib import Path
 from lhotse import CutSet, RecordingSet, SupervisionSet
 from lhotse.cut import Cut
 
-from icefall_sampled.cli import run_script
-
-SAMPLING_RATE = 16000
+from icefall_sampled.audio import SAMPLING_RATE
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.data.cuts import read_manifest
+from icefall_sampled.files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +30,11 @@ logger = logging.getLogger(__name__)
 def make_cuts(recordings: Path, supervisions: Path | None) -> Iterator[Cut]:
     """The cut of each supervision, under the supervision's id, or of each recording."""
     whole = CutSet.from_manifests(
-        recordings=RecordingSet.from_file(recordings).resample(SAMPLING_RATE),
-        supervisions=SupervisionSet.from_file(supervisions) if supervisions else None,
+        recordings=read_manifest(RecordingSet, recordings, argument="recordings").resample(
+            SAMPLING_RATE
+        ),
+        supervisions=supervisions
+        and read_manifest(SupervisionSet, supervisions, argument="supervisions"),
     )
     if supervisions is None:
         yield from (cut.with_id(cut.recording_id) for cut in whole)
@@ -42,14 +46,6 @@ def make_cuts(recordings: Path, supervisions: Path | None) -> Iterator[Cut]:
 def by_hash(cut: Cut) -> str:
     """The sort key of cuts."""
     return hashlib.sha256(cut.id.encode()).hexdigest()
-
-
-def existing(argument: str, paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The same paths; raises ValueError if one is not a file."""
-    for path in paths:
-        if not path.is_file():
-            raise ValueError(f"{argument} is {path}, it must be an existing manifest")
-    return paths
 
 
 def main(
@@ -67,23 +63,17 @@ def main(
         supervisions: manifests of supervisions in the same order; none for whole recordings.
     """
     if not recordings or len(supervisions) not in (0, len(recordings)):
-        raise ValueError(
+        raise UserError(
             f"supervisions is {len(supervisions)} files, it must be one for each of the "
             f"{len(recordings)} files of recordings"
         )
-    existing("recordings", recordings)
-    spoken = existing("supervisions", supervisions) or (None,) * len(recordings)
-    pairs = zip(recordings, spoken, strict=True)
+    pairs = zip(recordings, supervisions or (None,) * len(recordings), strict=True)
     cuts = CutSet.from_cuts(
         sorted((cut for pair in pairs for cut in make_cuts(*pair)), key=by_hash)
     )
-    out_cuts.parent.mkdir(parents=True, exist_ok=True)
-    # lhotse takes the format from the suffix of the name.
-    temporary = out_cuts.with_name(f"tmp_{out_cuts.name}")
-    with CutSet.open_writer(temporary, overwrite=True) as writer:
+    with replacing(out_cuts) as temporary, CutSet.open_writer(temporary, overwrite=True) as writer:
         for cut in cuts:
             writer.write(cut)
-    temporary.replace(out_cuts)
     logger.info("%s: %d cuts", out_cuts, len(cuts))
 
 

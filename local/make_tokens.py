@@ -19,9 +19,9 @@ from typing import Literal
 
 from lhotse.cut import Cut
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.data import is_speed_perturbed, read_cuts
-from icefall_sampled.files import replacing
+from icefall_sampled.files import write_text
 from icefall_sampled.tokens import BLANK_TOKEN, UNKNOWN_TOKEN
 
 Units = Literal["characters", "words"]
@@ -34,7 +34,7 @@ def count_units(cuts: Iterable[Cut], units: Units) -> Counter[str]:
     """How often each unit occurs; copies from speed perturbation are not counted.
 
     Raises:
-        ValueError: if there is no unit.
+        UserError: if there is no unit.
     """
     counts: Counter[str] = Counter()
     for cut in cuts:
@@ -43,7 +43,7 @@ def count_units(cuts: Iterable[Cut], units: Units) -> Counter[str]:
                 words = (supervision.text or "").split()
                 counts.update(words if units == "words" else "".join(words))
     if not counts:
-        raise ValueError("the cuts have no transcripts")
+        raise UserError("the cuts have no transcripts")
     return counts
 
 
@@ -58,8 +58,7 @@ def main(cuts: Path, lang_dir: Path, /, *, units: Units) -> None:
     counts = count_units(read_cuts(cuts, argument="CUTS"), units)
     tokens = [BLANK_TOKEN, UNKNOWN_TOKEN, *sorted(counts)]
     lines = [f"{token} {i}\n" for i, token in enumerate(tokens)]
-    with replacing(lang_dir / FILES[units]) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8")
+    write_text(lang_dir / FILES[units], "".join(lines))
     logger.info(
         "%s: %d classes: blank, unknown and %d %s, %d of which occur only once",
         *(lang_dir, len(tokens), len(counts), units, sum(n == 1 for n in counts.values())),

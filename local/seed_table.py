@@ -14,8 +14,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from icefall_sampled.cli import run_script
-from icefall_sampled.files import replacing
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.files import read_text, write_text
 from icefall_sampled.recipes.tables.figure import draw
 from icefall_sampled.recipes.tables.reading import read_results
 from icefall_sampled.recipes.tables.report import points_of, report
@@ -63,7 +63,7 @@ def main(
     elif print_places:
         sys.stdout.write(f"{wanted.data_dir}\n{wanted.output}\n")
     else:
-        write(wanted, results, output, header=(table.parent / wanted.header).read_text("utf-8"))
+        write(wanted, results, output, header=read_text(table.parent / wanted.header))
 
 
 def chosen_seeds(table: SeedTable, seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -71,15 +71,15 @@ def chosen_seeds(table: SeedTable, seeds: tuple[int, ...]) -> tuple[int, ...]:
     for seed in seeds:
         if seed not in table.seeds:
             known = ", ".join(map(str, table.seeds))
-            raise ValueError(f"seeds: {seed} is not in the table, it must be among {known}")
+            raise UserError(f"seeds: {seed} is not in the table, it must be among {known}")
     return seeds or table.seeds
 
 
 def check_changes(results: Path, runs: list[tuple[str, int]], changes: str) -> None:
-    """Raise ValueError where a run that is done was trained with other flags."""
+    """Raise UserError where a run that is done was trained with other flags."""
     for path in (path_of(results, variant, seed) for variant, seed in runs):
         if path.is_file() and (was := read_result(path).trained.changes) != changes.strip():
-            raise ValueError(
+            raise UserError(
                 f"{path} was trained with --train '{was}' and not with '{changes}': choose another "
                 "folder for results, or remove it"
             )
@@ -94,8 +94,7 @@ def write(table: SeedTable, results: Path, output: Path | None, *, header: str) 
     figure, points = output.with_suffix(".png"), points_of(table, found)
     if points:
         draw(points, figure, label=table.figure_label)
-    with replacing(output) as temporary:
-        temporary.write_text(report(table, found, header=header, figure=figure), encoding="utf-8")
+    write_text(output, report(table, found, header=header, figure=figure))
 
 
 if __name__ == "__main__":

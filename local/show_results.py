@@ -16,11 +16,14 @@ from pathlib import Path
 
 from icefall_sampled import checkpoint
 from icefall_sampled.cli import run_script
-from icefall_sampled.config import Config, from_json
-from icefall_sampled.recipes.results import decoded_on, markdown, memory_of, rate, scores_of
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import read_text, write_text
+from icefall_sampled.model_files import config_of
+from icefall_sampled.recipes.results import decoded_on, memory_of, rate, scores_of
 from icefall_sampled.recipes.tables.collect import dev_curves
 from icefall_sampled.recipes.tables.result import CURVES
 from icefall_sampled.recipes.tables.table import Measure, read_table
+from icefall_sampled.tables import markdown
 
 MEMORY = ("full, stored", "sampled, stored", "full, pruned", "full, fused", "sampled, fused")
 MEASURES = (Measure(unit="words", name="WER %"), Measure(unit="characters", name="CER %"))
@@ -29,7 +32,7 @@ MEASURES = (Measure(unit="words", name="WER %"), Measure(unit="characters", name
 def rows_of(exp_dir: Path, measures: Sequence[Measure], losses: Sequence[str]) -> list[list[str]]:
     """A row for each set and decoding, with the model and its memory."""
     state = checkpoint.load(checkpoint.find(exp_dir)[-1])
-    sampling = from_json(Config, state["config"]).sampling
+    sampling = config_of(state)[1].sampling
     classes = "all" if sampling.strategy == "none" else str(sampling.num_sampled)
     memory = memory_of(exp_dir)
     step_mib = [f"{memory[k]:.1f}" if k in memory else "-" for k in losses]
@@ -58,13 +61,13 @@ def report(exp_dirs: tuple[Path, ...], measures: Sequence[Measure] = MEASURES) -
     """The table, the curves, and their origin.
 
     Raises:
-        ValueError: if a folder has no training run.
+        UserError: if a folder has no training run.
     """
     if not exp_dirs:
-        raise ValueError("exp_dirs is empty, it must name at least one run's exp_dir")
+        raise UserError("exp_dirs is empty, it must name at least one run's exp_dir")
     for exp_dir in exp_dirs:
         if not checkpoint.find(exp_dir):
-            raise ValueError(f"{exp_dir} holds no checkpoint, it must be a run's exp_dir")
+            raise UserError(f"{exp_dir} holds no checkpoint, it must be a run's exp_dir")
     measured = set().union(*map(memory_of, exp_dirs))
     losses = [name for name in MEMORY if name in measured]
     header = [
@@ -96,7 +99,7 @@ def main(
     text = report(exp_dirs, read_table(measures).measures if measures else MEASURES)
     sys.stdout.write(text + "\n")
     if output is not None:
-        output.write_text((header.read_text() + "\n" if header else "") + text + "\n")
+        write_text(output, (read_text(header) + "\n" if header else "") + text + "\n")
 
 
 if __name__ == "__main__":

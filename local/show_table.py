@@ -14,18 +14,18 @@ import sys
 from pathlib import Path
 
 from icefall_sampled.cli import run_script
-from icefall_sampled.files import replacing
+from icefall_sampled.files import read_text, write_text
 from icefall_sampled.recipes.results import (
     NOT_RUN,
     PaperRow,
     PaperTable,
     decoded_on,
-    markdown,
     rate,
     read_table,
     scores_of,
     steps_of,
 )
+from icefall_sampled.tables import markdown
 
 TRAINED = ".done/1-train"
 """File in a run's folder in which run_table.sh notes changes to the variant."""
@@ -52,7 +52,7 @@ def changes(table: PaperTable, exp_root: Path) -> list[str]:
     found = []
     for row in table.rows:
         marker = exp_root / row.variant / TRAINED
-        flags = marker.read_text(encoding="utf-8").strip() if marker.is_file() else ""
+        flags = read_text(marker).strip() if marker.is_file() else ""
         if flags:
             found.append(f"`{row.variant}` was trained with `{flags}`.")
     return found
@@ -103,8 +103,7 @@ def main(
     elif output is None:
         sys.stdout.write(report(paper, exp_root, figure=figure))
     else:
-        with replacing(output) as temporary:
-            temporary.write_text(report(paper, exp_root, figure=figure), encoding="utf-8")
+        write_text(output, report(paper, exp_root, figure=figure))
 
 
 if __name__ == "__main__":

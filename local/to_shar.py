@@ -32,7 +32,8 @@ from tqdm import tqdm
 from icefall_sampled.cli import run_script
 from icefall_sampled.data import read_cuts
 from icefall_sampled.data.rejects import Rejects
-from icefall_sampled.files import replacing
+from icefall_sampled.errors import UserError, unreadable
+from icefall_sampled.files import read_json, write_text
 from icefall_sampled.jobs import open_jobs
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ class Export:
 
     def read_rejects(self) -> list[tuple[str, str]]:
         """Id and reason of each cut that could not be read."""
-        return [(i, why) for i, why in json.loads(self.marker.read_text("utf-8"))["rejects"]]
+        return [(i, why) for i, why in read_json(self.marker)["rejects"]]
 
     @property
     def is_done(self) -> bool:
@@ -71,7 +72,7 @@ class Export:
         if not self.marker.is_file() or self.read_rejects():
             return False
         there = all((self.folder / name).is_file() for name in self.names())
-        return there and json.loads(self.marker.read_text("utf-8"))["key"] == self.key
+        return there and read_json(self.marker)["key"] == self.key
 
 
 def write_shard(export: Export) -> int:
@@ -88,13 +89,12 @@ def write_shard(export: Export) -> int:
             try:
                 writer.write(plain(cut, export.fields))  # reads its data before it writes anything
             except Exception as error:
-                rejects.append((cut.id, f"unreadable: {type(error).__name__}: {error}"))
+                rejects.append((cut.id, unreadable(error)))
     for name in export.names():
         if (temporary / name).is_file():  # it does not exist if no cut could be read
             (temporary / name).replace(export.folder / name)
     shutil.rmtree(temporary)
-    with replacing(export.marker) as path:
-        path.write_text(json.dumps({"key": export.key, "rejects": rejects}), encoding="utf-8")
+    write_text(export.marker, json.dumps({"key": export.key, "rejects": rejects}))
     return len(export.cuts)
 
 
@@ -144,10 +144,10 @@ def main(
         max_rejected_percent: stop if more than this share of the cuts cannot be read.
     """
     if shard_size < 1:
-        raise ValueError(f"--shard-size is {shard_size}, it must be at least 1")
+        raise UserError(f"--shard-size is {shard_size}, it must be at least 1")
     cuts = list(read_cuts(in_cuts, argument="IN_CUTS"))
     if not cuts:
-        raise ValueError(f"IN_CUTS is {in_cuts}, it must hold at least one cut")
+        raise UserError(f"IN_CUTS is {in_cuts}, it must hold at least one cut")
     if shuffle:
         random.Random(seed).shuffle(cuts)
     with_features = all(cut.has_features for cut in cuts)
@@ -160,7 +160,7 @@ def main(
         wanted = {name for export in exports for name in export.names()}
         stale = sorted(path.name for path in folder.iterdir() if path.name not in wanted)
         if stale:
-            raise ValueError(
+            raise UserError(
                 f"OUT_DIR is {out_dir}, it must hold nothing but this export, not {stale[0]}"
             )
         todo = [export for export in exports if not export.is_done]

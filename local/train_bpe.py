@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import logging
 import re
+import tempfile
 from pathlib import Path
 
 import sentencepiece
 from lhotse import CutSet
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.data import is_speed_perturbed, read_cuts
+from icefall_sampled.files import write_text
 from icefall_sampled.tokens import BLANK, BLANK_TOKEN, UNKNOWN_TOKEN
 
 _SMALLEST = 3
@@ -30,7 +32,7 @@ def read_transcripts(cuts: CutSet) -> list[str]:
     originals = (cut for cut in cuts if not is_speed_perturbed(cut.id))
     texts = [s.text for cut in originals for s in cut.supervisions if s.text]
     if not texts:
-        raise ValueError("the cuts have no transcripts")
+        raise UserError("the cuts have no transcripts")
     return texts
 
 
@@ -38,11 +40,11 @@ def train(transcript: Path, prefix: Path, *, vocab_size: int) -> None:
     """Train a unigram model with blank as piece 0.
 
     Raises:
-        ValueError: if the text does not allow a vocabulary of that size; the message gives the
+        UserError: if the text does not allow a vocabulary of that size; the message gives the
             sizes that it allows.
     """
     if vocab_size < _SMALLEST:
-        raise ValueError(f"--vocab-size is {vocab_size}, it must be at least {_SMALLEST}")
+        raise UserError(f"--vocab-size is {vocab_size}, it must be at least {_SMALLEST}")
     try:
         sentencepiece.SentencePieceTrainer.train(
             input=str(transcript),
@@ -63,7 +65,7 @@ def train(transcript: Path, prefix: Path, *, vocab_size: int) -> None:
             minloglevel=2,
         )
     except (RuntimeError, OSError) as error:
-        raise ValueError(_explain(str(error), vocab_size)) from error
+        raise UserError(_explain(str(error), vocab_size)) from error
 
 
 def _explain(message: str, vocab_size: int) -> str:
@@ -79,7 +81,7 @@ def write_tokens(model: Path, path: Path) -> None:
     """Write `piece id` lines."""
     processor = sentencepiece.SentencePieceProcessor(model_file=str(model))
     lines = [f"{processor.id_to_piece(i)} {i}\n" for i in range(processor.get_piece_size())]
-    path.write_text("".join(lines), encoding="utf-8")
+    write_text(path, "".join(lines))
 
 
 def main(cuts: Path, lang_dir: Path, /, *, vocab_size: int = 500) -> None:
@@ -91,14 +93,13 @@ def main(cuts: Path, lang_dir: Path, /, *, vocab_size: int = 500) -> None:
         vocab_size: size of the vocabulary, blank and unknown included.
     """
     lines = read_transcripts(read_cuts(cuts, argument="CUTS"))
-    lang_dir.mkdir(parents=True, exist_ok=True)
     transcript = lang_dir / "transcript.txt"
-    transcript.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    prefix = lang_dir / "tmp_bpe"
-    train(transcript, prefix, vocab_size=vocab_size)
-    prefix.with_suffix(".vocab").unlink()
-    write_tokens(prefix.with_suffix(".model"), lang_dir / "tokens.txt")
-    prefix.with_suffix(".model").replace(lang_dir / "bpe.model")
+    write_text(transcript, "".join(f"{line}\n" for line in lines))
+    with tempfile.TemporaryDirectory(dir=lang_dir) as folder:
+        model = Path(folder) / "bpe.model"
+        train(transcript, model.with_suffix(""), vocab_size=vocab_size)
+        write_tokens(model, lang_dir / "tokens.txt")
+        model.replace(lang_dir / "bpe.model")
     logger.info("%s: %d pieces from %d transcripts", lang_dir, vocab_size, len(lines))
 
 

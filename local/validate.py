@@ -25,12 +25,14 @@ import numpy as np
 from lhotse.cut import Cut
 from tqdm import tqdm
 
-from icefall_sampled.cli import run_script
-from icefall_sampled.data import NUM_MEL_BINS, read_cuts, text_of, why_unusable
+from icefall_sampled.audio import FRAMES_PER_SECOND, NUM_MEL_BINS
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.data import read_cuts, text_of, why_unusable
 from icefall_sampled.data.rejects import Rejects
+from icefall_sampled.jobs import check_num_jobs
+from icefall_sampled.modeling.subsampling import subsampled_lengths
 from icefall_sampled.tokens import TokenTable, load_tokens
 
-FRAMES_PER_SECOND = 100
 _CHUNK = 100
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,8 @@ def find_fault(
         return fault
     if tokens is None:
         return None
-    return why_unusable(cut, tokens, subsampling=subsampling, allow_unknown=allow_unknown)
+    frames = partial(subsampled_lengths, factor=subsampling)
+    return why_unusable(cut, tokens, output_frames=frames, allow_unknown=allow_unknown)
 
 
 def find_feature_fault(cut: Cut) -> str | None:
@@ -97,7 +100,7 @@ def validate(
     """
     cuts = list(read_cuts(path, argument="CUTS"))
     if not cuts:
-        raise ValueError(f"{path} holds no cuts")
+        raise UserError(f"{path} holds no cuts")
     rejects = Rejects(len(cuts), max_rejected_percent)
     parts = [cuts[i : i + _CHUNK] for i in range(0, len(cuts), _CHUNK)]
     check = partial(
@@ -140,13 +143,12 @@ def main(
         max_rejected_percent: fail if more than this share of a manifest has a fault.
     """
     if not cuts:
-        raise ValueError("no manifests were given")
+        raise UserError("no manifests were given")
     if lang_dir:
         load_tokens(lang_dir)
     for path in cuts:
         read_cuts(path, argument="CUTS")
-    if num_jobs < 1:
-        raise ValueError(f"--num-jobs is {num_jobs}, it must be at least 1")
+    check_num_jobs(num_jobs)
     for path in cuts:
         rejects = validate(
             path,

@@ -17,7 +17,7 @@ from icefall_sampled.checkpoint import CheckpointError
 
 def state_of(value: float, *, step: int = 1, size: int = 4) -> dict[str, Any]:
     model = {"weight": torch.full((size,), value), "seen": torch.tensor(step)}
-    return {"model": model, "config": "{}", "step": step}
+    return {"model": model, "config": "{}", "step": step, "factories": {}}
 
 
 def save_at_most(path: Path, state: dict[str, Any], num_bytes: int) -> None:
@@ -59,7 +59,7 @@ def test_half_a_file_is_not_a_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         checkpoint.load(tmp_path / "none.pt")
     torch.save([1, 2], path)
-    with pytest.raises(CheckpointError, match="is not a checkpoint of this project"):
+    with pytest.raises(CheckpointError, match="is not a checkpoint"):
         checkpoint.load(path)
 
 
@@ -81,7 +81,10 @@ def test_the_latest_are_kept_and_the_best(tmp_path: Path) -> None:
     for step in (5, 10, 15, 20, 100):
         checkpoint.save(checkpoint.path_of(tmp_path, step), state_of(0.0, step=step))
     checkpoint.copy(checkpoint.path_of(tmp_path, 5), tmp_path / checkpoint.BEST)
+    killed = tmp_path / ".123.step-00000110.pt"
+    killed.write_bytes(b"half")
     checkpoint.prune(tmp_path, 2)
+    assert not killed.exists()
     assert checkpoint.find(tmp_path) == [checkpoint.path_of(tmp_path, step) for step in (20, 100)]
     assert checkpoint.load(tmp_path / checkpoint.BEST)["step"] == 5
     checkpoint.prune(tmp_path, 10)

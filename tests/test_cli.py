@@ -13,6 +13,7 @@ import pytest
 from icefall_sampled import cli
 from icefall_sampled.config import Config
 from icefall_sampled.decoding.decode import DecodeConfig
+from icefall_sampled.errors import MissingPackage, UserError
 from tests.support.recipes import environment
 from tests.support.tiny import changed, tiny_config
 
@@ -31,9 +32,10 @@ def choose(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Config:
     ("error", "code", "said"),
     [
         (None, 0, ""),
-        (ValueError("data.x is 1, it must be 2"), 2, "error: data.x is 1, it must be 2\n"),
+        (UserError("data.x is 1, it must be 2"), 2, "error: data.x is 1, it must be 2\n"),
         (OSError(28, "No space left"), 2, "error: [Errno 28] No space left\n"),
-        (ImportError("fast_beam needs k2"), 2, "error: fast_beam needs k2\n"),
+        (MissingPackage("fast_beam needs k2"), 2, "error: fast_beam needs k2\n"),
+        (ModuleNotFoundError("no distributed", name="distributed"), 2, "error: no distributed\n"),
         (KeyboardInterrupt(), 130, "interrupted; the same command goes on from what is saved\n"),
     ],
 )
@@ -70,17 +72,55 @@ def test_who_has_read_enough_is_told_nothing(name: str) -> None:
     assert done.returncode in (141, -signal.SIGPIPE)
 
 
-def test_our_own_mistakes_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        AssertionError(),
+        ValueError("cannot reshape"),
+        ImportError("circular"),
+        ModuleNotFoundError("no cils", name="icefall_sampled.cils"),
+    ],
+)
+def test_our_own_mistakes_keep_their_traceback(error: Exception) -> None:
     def wrong() -> None:
-        raise AssertionError
+        raise error
 
-    def users() -> None:
-        raise ValueError("said")
-
-    with pytest.raises(AssertionError):
+    with pytest.raises(type(error)):
         cli.run(wrong)
+
+
+BROKEN_PROGRAM = """
+import numpy
+from icefall_sampled.cli import run_script
+from local import display_manifest_statistics as program
+
+def broken(path):
+    return numpy.arange(6).reshape(4, 4)
+
+program.measure = broken
+run_script(program.main, args=["cuts.jsonl.gz"])
+"""
+
+
+def test_a_value_error_of_a_package_names_its_place(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(BROKEN_PROGRAM)
+    done = subprocess.run(
+        [sys.executable, program], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert done.returncode == 1
+    assert f'File "{program}", line 7, in broken' in done.stderr
+    assert done.stderr.endswith("ValueError: cannot reshape array of size 6 into shape (4,4)\n")
+
+
+def test_the_traceback_of_a_sentence_is_there_for_who_wants_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def users() -> None:
+        raise UserError("said")
+
     monkeypatch.setenv("ICEFALL_SAMPLED_TRACEBACK", "1")
-    with pytest.raises(ValueError, match="said"):
+    with pytest.raises(UserError, match="said"):
         cli.run(users)
 
 

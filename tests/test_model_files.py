@@ -23,7 +23,7 @@ def test_a_model_that_holds_what_is_no_number_is_refused(tmp_path: Path, value: 
     config: Config = changed(tiny_config(), data={"lang_dir": lang})
     model = tiny_model(config, vocab_size=tokens.vocab_size)
     state = {
-        "config": to_json(config), "step": 1, "vocab_size": tokens.vocab_size,
+        "config": to_json(config), "step": 1, "vocab_size": tokens.vocab_size, "factories": {},
         "tokens": tokens.fingerprint, "model": model.state_dict(),
     }  # fmt: skip
     checkpoint.save(tmp_path / checkpoint.BEST, state)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from icefall_sampled.cli import parse_call, run_script
+from icefall_sampled.cli import UserError, parse_call, run_script
 
 calls: list[tuple[tuple[Path, ...], int]] = []
 
@@ -19,7 +19,7 @@ def command(sources: tuple[Path, ...], /, *, num_jobs: int = 2) -> None:
         num_jobs: processes.
     """
     if num_jobs == 0:
-        raise ValueError("--num-jobs is 0, it must be at least 1")
+        raise UserError("--num-jobs is 0, it must be at least 1")
     calls.append((sources, num_jobs))
 
 

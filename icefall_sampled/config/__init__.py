@@ -6,27 +6,31 @@ from icefall_sampled.config.fields import (
     Config,
     CtcConfig,
     DataConfig,
-    EncoderConfig,
     JoinerConfig,
     LossConfig,
-    OptimizerConfig,
-    PredictorConfig,
     PrunedLossConfig,
     SamplingConfig,
     SpecAugmentConfig,
     TrainingConfig,
 )
 from icefall_sampled.config.json_text import from_json, leaves, to_json
+from icefall_sampled.config.parts import (
+    ConformerConfig,
+    OptimizerConfig,
+    PartConfig,
+    PredictorConfig,
+)
 
 __all__ = [
     "Config",
+    "ConformerConfig",
     "CtcConfig",
     "DataConfig",
     "DecodeConfig",
-    "EncoderConfig",
     "JoinerConfig",
     "LossConfig",
     "OptimizerConfig",
+    "PartConfig",
     "PredictorConfig",
     "PrunedLossConfig",
     "SamplingConfig",

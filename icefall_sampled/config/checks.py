@@ -6,36 +6,28 @@ from collections.abc import Callable
 from operator import attrgetter
 
 from icefall_sampled.config.fields import Config
-
-Rule = tuple[str, object, bool, str]
-"""A field, its value, whether that is legal, and what it must be."""
+from icefall_sampled.config.parts import Rule
+from icefall_sampled.errors import UserError
 
 
 def check(config: Config) -> None:
     """Raise ValueError for the first field, or pair of fields, that cannot work."""
     for name, value, legal, rule in _rules(config):
         if not legal:
-            raise ValueError(f"{name} is {value}, it must be {rule}")
+            raise UserError(f"{name} is {value}, it must be {rule}")
 
 
 def _rules(config: Config) -> list[Rule]:
     """All of them, in the order in which they are checked."""
-    encoder, ctc, sampling = config.encoder, config.ctc, config.sampling
-    heads_fit = encoder.width % max(encoder.num_heads, 1) == 0
-    layers = ctc.intermediate_layers
+    ctc, sampling, layers = config.ctc, config.sampling, config.ctc.intermediate_layers
     drawn_from = sampling.distribution if sampling.strategy != "none" else "nothing"
     return [
         *_ranges(config),
-        *_streaming(config),
+        *_of_parts(config),
         *_pruned(config),
         ("sampling.num_sampled", sampling.num_sampled, sampling.num_sampled >= 2, "at least 2"),
-        ("encoder.num_features", encoder.num_features, encoder.num_features == 80, "80"),
-        ("encoder.kernel_frames", encoder.kernel_frames, encoder.kernel_frames % 2 == 1, "odd"),
-        ("encoder.width", encoder.width, heads_fit and encoder.width % 2 == 0,
-         f"even and a multiple of encoder.num_heads ({encoder.num_heads})"),
-        ("ctc.intermediate_layers", layers,
-         all(1 <= layer < encoder.num_layers for layer in layers),
-         f"blocks between 1 and {encoder.num_layers - 1}"),
+        ("ctc.intermediate_layers", layers, all(layer >= 1 for layer in layers),
+         "numbers of blocks, counted from 1"),
         ("ctc.self_conditioning", ctc.self_conditioning,
          bool(layers) or not ctc.self_conditioning, "false: ctc.intermediate_layers is empty"),
         ("sampling.distribution", sampling.distribution,
@@ -50,27 +42,21 @@ def _rules(config: Config) -> list[Rule]:
          f"at least data.max_utterance_seconds ({config.data.max_utterance_seconds})"),
         ("data.noise_snr", config.data.noise_snr,
          config.data.noise_snr[0] <= config.data.noise_snr[1], "two ratios, the lower one first"),
+        ("optimizer.betas", config.optimizer.betas,
+         all(0 <= beta < 1 for beta in config.optimizer.betas), "two numbers from 0 to below 1"),
         ("loss.ctc_only_steps", config.loss.ctc_only_steps,
          config.loss.ctc_only_steps < config.training.max_steps,
          f"below training.max_steps ({config.training.max_steps})"),
     ]  # fmt: skip
 
 
-def _streaming(config: Config) -> list[Rule]:
-    """The rules of a causal encoder."""
-    encoder = config.encoder
-    chunks, left = encoder.chunk_frames, encoder.left_context_frames
+def _of_parts(config: Config) -> list[Rule]:
+    """The rules that the parts bring."""
     return [
-        ("encoder.chunk_frames", chunks, all(chunk >= 0 for chunk in chunks),
-         "numbers of frames, or 0 for the whole utterance"),
-        ("encoder.chunk_frames", chunks, any(chunks) or not encoder.causal,
-         "at least one chunk of 1 frame or more: encoder.causal is true"),
-        ("encoder.chunk_frames", chunks, encoder.causal or not chunks,
-         "empty: encoder.causal is false"),
-        ("encoder.left_context_frames", left, left >= -1, "at least 0, or -1 for all frames"),
-        ("encoder.left_context_frames", left, encoder.causal or left == -1,
-         "-1: encoder.causal is false"),
-    ]  # fmt: skip
+        (f"{part}.{name}", value, legal, rule)
+        for part in ("encoder", "predictor", "optimizer")
+        for name, value, legal, rule in getattr(config, part).rules()
+    ]
 
 
 def _pruned(config: Config) -> list[Rule]:
@@ -98,6 +84,7 @@ def _ranges(config: Config) -> list[Rule]:
 _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
     ("at least 0", lambda x: x >= 0,
      "ctc.joint_weight ctc.intermediate_weight data.num_workers training.threads "
+     "training.mean_every_steps "
      "loss.draft_negatives loss.ctc_only_steps loss.pruned.simple_weight "
      "loss.pruned.lm_scale loss.pruned.am_scale loss.pruned.warmup_steps "
      "spec_augment.time_warp_frames "
@@ -106,13 +93,9 @@ _RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
      "spec_augment.probability spec_augment.max_masked_fraction"),
     ("from 0 to 100", lambda x: 0 <= x <= 100, "data.max_rejected_percent data.noise_percent"),
     ("at least 0 and below 1", lambda x: 0 <= x < 1,
-     "encoder.dropout predictor.dropout predictor.label_dropout loss.min_occupancy"),
+     "loss.label_dropout loss.min_occupancy"),
     ("positive", lambda x: x > 0,
-     "encoder.subsampling_channels encoder.num_layers encoder.width encoder.num_heads "
-     "encoder.feedforward_width encoder.kernel_frames predictor.embedding_width "
-     "predictor.hidden_width predictor.num_layers predictor.context_labels joiner.width "
-     "spec_augment.feature_mask_bins spec_augment.frame_mask_frames "
-     "data.num_buckets optimizer.accumulate optimizer.warmup_steps optimizer.learning_rate "
-     "optimizer.clip_norm training.max_steps training.log_every_steps "
+     "joiner.width spec_augment.feature_mask_bins spec_augment.frame_mask_frames "
+     "data.num_buckets training.max_steps training.log_every_steps "
      "training.checkpoint_every_steps training.keep_checkpoints"),
 )  # fmt: skip

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from icefall_sampled.errors import UserError
+
 
 @dataclass(frozen=True, kw_only=True)
 class SearchConfig:
@@ -34,7 +36,7 @@ class SearchConfig:
         """Raise ValueError for the first field that cannot work."""
         for name, value, legal, rule in self._rules():
             if not legal:
-                raise ValueError(f"{name} is {value}, it must be {rule}")
+                raise UserError(f"{name} is {value}, it must be {rule}")
 
     def _rules(self) -> list[tuple[str, object, bool, str]]:
         return [
@@ -60,7 +62,13 @@ class DecodeConfig(SearchConfig):
     max_duration_seconds: float = 200.0
     """Speech in one batch."""
     lang_dir: Path | None = None
-    """Token table; by default that of training. It must be the same table."""
+    """Token table; by default the copy in the run's folder. It must be the same table."""
+    use_averaged_model: bool = False
+    """Take the mean of the weights during training, since the checkpoint before the latest `avg`;
+    training keeps it with training.mean_every_steps."""
+    model_code: Path | None = None
+    """File whose functions made the model's own parts, where they are not of an installed package:
+    its code is run."""
     chunk_frames: int | None = None
     """Encoder frames of an attention chunk, as in streaming with a model that was trained for it;
     0 for the whole utterance. By default the widest of training."""
@@ -95,6 +103,8 @@ def settings_of(config: DecodeConfig) -> str:
     """The part of file names that distinguishes decoding runs of one model."""
     usual = SearchConfig()
     parts = [config.method, f"avg-{config.avg}" if config.avg else "best"]
+    if config.use_averaged_model:
+        parts.append("running-mean")
     if config.method != "greedy":
         parts.append(f"beam-{config.beam}")
         if config.max_gap != usual.max_gap:

@@ -10,6 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from icefall_sampled.config.parts import (
+    ConformerConfig,
+    OptimizerConfig,
+    PartConfig,
+    PredictorConfig,
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
@@ -66,37 +73,6 @@ class SpecAugmentConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EncoderConfig:
-    """Conformer (Gulati et al. 2020); the defaults are Conformer-M."""
-
-    num_features: int = 80
-    """Mel bins of the input."""
-    subsampling: Literal[4, 6, 8] = 4
-    """Input frames to an encoder frame."""
-    subsampling_channels: int = 256
-    """Channels of the convolutions that subsample."""
-    num_layers: int = 16
-    """Conformer blocks."""
-    width: int = 256
-    """Model dimension D."""
-    num_heads: int = 4
-    """Attention heads; must divide the width."""
-    feedforward_width: int = 1024
-    """Inner width of the two macaron feed-forward modules."""
-    kernel_frames: int = 31
-    """Kernel of the depthwise convolution; odd."""
-    dropout: float = 0.1
-    """Dropout in every module."""
-    causal: bool = False
-    """For streaming: convolutions that see no later frame, and attention by chunks."""
-    chunk_frames: tuple[int, ...] = ()
-    """Encoder frames of an attention chunk, of which each training batch draws one (0 is the whole
-    utterance); empty without `causal`."""
-    left_context_frames: int = -1
-    """Encoder frames before its chunk that a frame attends to, too; -1 for all of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class CtcConfig:
     """Auxiliary CTC losses (paper, Section 2.2). All heads share one output layer."""
 
@@ -108,26 +84,6 @@ class CtcConfig:
     """Weight of the mean Intermediate CTC loss."""
     self_conditioning: bool = False
     """Feed the intermediate posteriors back into the encoder (SC-CTC)."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PredictorConfig:
-    """The prediction network."""
-
-    kind: Literal["lstm", "stateless"] = "lstm"
-    """LSTM over all previous labels, or a convolution over the last few."""
-    embedding_width: int = 256
-    """Width of the label embedding."""
-    hidden_width: int = 640
-    """Width of the LSTM, or of the stateless predictor's output."""
-    num_layers: int = 1
-    """LSTM layers."""
-    context_labels: int = 2
-    """Previous labels that the stateless predictor sees."""
-    dropout: float = 0.1
-    """Dropout on the embedding and between LSTM layers."""
-    label_dropout: float = 0.0
-    """Share of the previous labels that training hides from the predictor, as blank."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +143,8 @@ class LossConfig:
     draft_negatives: int = 32
     """Classes besides near labels in a draft pass that finds the nodes worth computing at all,
     taken from the mean CTC posterior; 0, or no CTC loss, means no draft."""
+    label_dropout: float = 0.0
+    """Share of the previous labels that training hides from the predictor, as blank."""
     ctc_only_steps: int = 0
     """First steps that train the CTC losses alone, a cheap start for the encoder."""
 
@@ -195,26 +153,6 @@ class LossConfig:
         """Whether there is to be a draft pass, where CTC gives what it needs."""
         drafts = self.kind == "transducer" and self.implementation != "naive"
         return drafts and self.draft_negatives > 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimizerConfig:
-    """AdamW with linear warm-up."""
-
-    learning_rate: float = 1e-3
-    """Peak learning rate."""
-    schedule: Literal["noam", "cosine"] = "noam"
-    """After warm-up: inverse square root of the step, or half a cosine down to zero."""
-    warmup_steps: int = 10000
-    """Steps over which the learning rate rises linearly to its peak."""
-    betas: tuple[float, float] = (0.9, 0.98)
-    """AdamW's coefficients."""
-    weight_decay: float = 1e-2
-    """Decoupled weight decay; not applied to biases and normalisation."""
-    clip_norm: float = 5.0
-    """The gradient's norm is clipped to this."""
-    accumulate: int = 1
-    """Batches to an optimizer step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,6 +173,16 @@ class TrainingConfig:
     """Latest checkpoints that are kept, besides the best on dev."""
     threads: int = 0
     """CPU threads; 0 leaves the choice to torch."""
+    init_from: Path | None = None
+    """A trained model to start from: a checkpoint, a run's folder or an exported one; what fits is
+    taken (see `icefall_sampled.training.init`)."""
+    init_lang_dir: Path | None = None
+    """Token table of that model; by default the one in its folder."""
+    freeze: tuple[str, ...] = ()
+    """Patterns of weights that are not trained, such as 'encoder.*'; they match whole names."""
+    mean_every_steps: int = 0
+    """Steps between the weights that enter their running mean, which `decode.py
+    --use-averaged-model` takes; 0 for no mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,9 +193,9 @@ class Config:
     """Checkpoints and TensorBoard go here; the same command again resumes from here."""
     data: DataConfig = field(default_factory=DataConfig)
     spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    encoder: PartConfig = field(default_factory=ConformerConfig)
     ctc: CtcConfig = field(default_factory=CtcConfig)
-    predictor: PredictorConfig = field(default_factory=PredictorConfig)
+    predictor: PartConfig = field(default_factory=PredictorConfig)
     joiner: JoinerConfig = field(default_factory=JoinerConfig)
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -263,4 +211,10 @@ class Config:
             lang_dir=self.data.lang_dir.absolute(),
             noise_cuts=self.data.noise_cuts.absolute() if self.data.noise_cuts else None,
         )
-        return replace(self, exp_dir=self.exp_dir.absolute(), data=data)
+        start, table = self.training.init_from, self.training.init_lang_dir
+        training = replace(
+            self.training,
+            init_from=start.absolute() if start else None,
+            init_lang_dir=table.absolute() if table else None,
+        )
+        return replace(self, exp_dir=self.exp_dir.absolute(), data=data, training=training)

@@ -5,13 +5,12 @@ unknown token) are left out and reported by id; `Rejects` counts them and stops 
 are too many.
 """
 
-from icefall_sampled.data.batch import NUM_MEL_BINS, Batch, Utterances
+from icefall_sampled.data.batch import Batch, Utterances
 from icefall_sampled.data.cuts import input_frames, is_speed_perturbed, read_cuts, text_of
 from icefall_sampled.data.filter import usable_cuts, why_unusable
 from icefall_sampled.data.rejects import Rejects
 
 __all__ = [
-    "NUM_MEL_BINS",
     "Batch",
     "Rejects",
     "Utterances",

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from icefall_sampled.audio import NUM_MEL_BINS
 from icefall_sampled.data.cuts import text_of
 from icefall_sampled.data.features import make_fbank
 from icefall_sampled.data.noise import Noise
 from icefall_sampled.data.shar import DAMAGED
+from icefall_sampled.errors import unreadable
 from icefall_sampled.tokens import TokenTable
-
-NUM_MEL_BINS = 80
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +72,7 @@ class Utterances(Dataset[Batch]):
                 features.append(self._features(cut))
                 kept.append(cut)
             except Exception as error:  # whatever a broken file makes a codec raise
-                what = str(error).partition("\n")[0]  # lhotse appends the whole cut below
-                rejected.append((cut.id, f"unreadable: {type(error).__name__}: {what}"))
+                rejected.append((cut.id, unreadable(error)))
         texts = [text_of(cut) for cut in kept]
         targets = [torch.tensor(self.tokens.encode(text), dtype=torch.int64) for text in texts]
         return Batch(

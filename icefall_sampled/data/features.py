@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-SAMPLING_RATE = 16000
-"""Sampling rate of all audio, in Hz."""
-
 
 def make_fbank() -> Any:
     """Lhotse's extractor of 80 log-mel filterbanks every 10 ms, as preparation computes them."""

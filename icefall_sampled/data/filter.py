@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from lhotse import CutSet
@@ -12,17 +13,26 @@ from icefall_sampled.config import DataConfig
 from icefall_sampled.data.cuts import input_frames, is_speed_perturbed, text_of
 from icefall_sampled.data.rejects import Rejects
 from icefall_sampled.data.shar import keep
-from icefall_sampled.modeling.subsampling import subsampled_lengths
+from icefall_sampled.errors import UserError
 from icefall_sampled.tokens import TokenTable
 
 
 def why_unusable(
-    cut: Cut, tokens: TokenTable, *, subsampling: int, allow_unknown: bool = False
+    cut: Cut,
+    tokens: TokenTable,
+    *,
+    output_frames: Callable[[int], int],
+    allow_unknown: bool = False,
 ) -> str | None:
     """The reason why an utterance cannot be trained on or scored, None where it can be.
 
-    Where `allow_unknown`, as in sets that nothing is trained on, a token outside the table is none:
-    it is an error that every model makes, and belongs to what is measured.
+    Args:
+        cut: with one supervision or more.
+        tokens: encodes its text.
+        output_frames: the encoder's frames from a number of input frames
+            (`modeling.encoder.frame_counter`).
+        allow_unknown: whether a token outside the table is no reason, as in sets that nothing is
+            trained on: it is an error that every model makes, and belongs to what is measured.
     """
     text = text_of(cut)
     if not text:
@@ -32,7 +42,7 @@ def why_unusable(
         return f"token outside the table in {text!r}"
     # CTC needs a blank between two equal labels.
     needed = len(ids) + sum(a == b for a, b in pairwise(ids))
-    available = subsampled_lengths(input_frames(cut), subsampling)
+    available = output_frames(input_frames(cut))
     if needed > available:
         return f"{needed} encoder frames needed for its labels, {max(available, 0)} there"
     return None
@@ -43,7 +53,7 @@ def usable_cuts(
     tokens: TokenTable,
     config: DataConfig,
     *,
-    subsampling: int,
+    output_frames: Callable[[int], int],
     allow_unknown: bool = False,
     quiet: bool = False,
 ) -> tuple[CutSet, Rejects]:
@@ -68,7 +78,7 @@ def usable_cuts(
         if not config.min_utterance_seconds <= cut.duration <= config.max_utterance_seconds:
             return False
         total += 1
-        reason = why_unusable(cut, tokens, subsampling=subsampling, allow_unknown=allow_unknown)
+        reason = why_unusable(cut, tokens, output_frames=output_frames, allow_unknown=allow_unknown)
         if reason is not None:
             reasons.append((cut.id, reason))
         return reason is None
@@ -84,5 +94,5 @@ def usable_cuts(
         rejects.add(utterance_id, reason, quiet=quiet)
     rejects.check()
     if not len(chosen):
-        raise ValueError(f"data: none of {total} utterances can be used, at least one must be")
+        raise UserError(f"data: none of {total} utterances can be used, at least one must be")
     return chosen, rejects

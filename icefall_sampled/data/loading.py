@@ -25,6 +25,7 @@ from icefall_sampled.config import DataConfig
 from icefall_sampled.data.batch import Batch, Utterances
 from icefall_sampled.data.noise import Noise, noise_of
 from icefall_sampled.data.shar import Shar, shar_of
+from icefall_sampled.errors import UserError
 from icefall_sampled.tokens import TokenTable
 
 SHAR_BUFFER = 5000  # utterances in memory from which batches are drawn
@@ -98,7 +99,7 @@ def epoch_batches(
     if epoch < len(config.curriculum_seconds):
         cuts = _no_longer_than(cuts, config.curriculum_seconds[epoch])
         if not len(cuts):
-            raise ValueError(
+            raise UserError(
                 f"data.curriculum_seconds is {config.curriculum_seconds}, epoch {epoch} must "
                 f"have an utterance of at most {config.curriculum_seconds[epoch]} s"
             )

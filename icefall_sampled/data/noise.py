@@ -15,6 +15,7 @@ from lhotse import CutSet
 
 from icefall_sampled.config import DataConfig
 from icefall_sampled.data.cuts import read_cuts
+from icefall_sampled.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ def noise_of(config: DataConfig, *, seed: int, epoch: int) -> Noise | None:
     """The noise for one epoch of a run, None for clean speech.
 
     Raises:
-        ValueError: where the manifest cannot be read, or is empty.
+        UserError: where the manifest cannot be read, or is empty.
     """
     if config.noise_cuts is None or not config.noise_percent:
         return None
@@ -54,7 +55,7 @@ def noise_of(config: DataConfig, *, seed: int, epoch: int) -> Noise | None:
     noise = read_cuts(config.noise_cuts, argument="data.noise_cuts")
     cuts = [cut.drop_supervisions() for cut in noise]
     if not cuts:
-        raise ValueError(f"data.noise_cuts is {config.noise_cuts}, it must hold at least one cut")
+        raise UserError(f"data.noise_cuts is {config.noise_cuts}, it must hold at least one cut")
     return Noise(
         cuts=CutSet.from_cuts(cuts), percent=config.noise_percent, snr=config.noise_snr,
         seed=f"{seed} {epoch}",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from icefall_sampled.data.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.audio import SAMPLING_RATE
+from icefall_sampled.data.features import make_fbank
 
 _BLOCK_SAMPLES = 5 * SAMPLING_RATE
 _KEPT_FRAMES = 1000  # more than a block gives; kaldifeat drops older ones

@@ -20,6 +20,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from icefall_sampled.errors import UserError
 from icefall_sampled.files import replacing
 
 _EXAMPLES = 3
@@ -28,7 +29,7 @@ _REASON_WIDTH = 240
 logger = logging.getLogger(__name__)
 
 
-class TooManyRejects(ValueError):
+class TooManyRejects(UserError):
     """More of a corpus is unusable than its user allows."""
 
 
@@ -59,9 +60,9 @@ class Rejects:
         option: str = "--max-rejected-percent",
     ) -> None:
         if total < 0:
-            raise ValueError(f"total is {total}, it must be at least 0")
+            raise UserError(f"total is {total}, it must be at least 0")
         if not 0 <= limit_percent <= 100:
-            raise ValueError(f"limit_percent is {limit_percent}, it must be from 0 to 100")
+            raise UserError(f"limit_percent is {limit_percent}, it must be from 0 to 100")
         self.total = total
         self.limit_percent = limit_percent
         self.option = option

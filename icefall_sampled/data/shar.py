@@ -25,6 +25,8 @@ from lhotse.lazy import count_newlines_fast
 from lhotse.shar.readers.tar import TarIterator
 from numpy.typing import NDArray
 
+from icefall_sampled.errors import UserError, first_line
+
 DAMAGED = "its place in the Shar shard is damaged"
 
 
@@ -40,13 +42,13 @@ class Shard:
         """The cuts without their data.
 
         Raises:
-            ValueError: where the file is damaged; the message names it.
+            UserError: where the file is damaged; the message names it.
         """
-        with _naming(self.cuts):
+        with reading(str(self.cuts)):
             yield from CutSet.from_jsonl_lazy(self.cuts)
 
     def __len__(self) -> int:
-        with _naming(self.cuts):
+        with reading(str(self.cuts)):
             return count_newlines_fast(self.cuts)
 
     def read(self) -> Iterator[Cut]:
@@ -68,12 +70,12 @@ class Shard:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def reading(what: str) -> Iterator[None]:
+    """Name a file in errors of reading it, of which gzip, json and lhotse raise many types."""
     try:
         yield
-    except Exception as error:  # gzip, json and lhotse raise many types for a broken file
-        what = str(error).partition("\n")[0][:200] or type(error).__name__
-        raise ValueError(f"{path} cannot be read: {what}") from error
+    except Exception as error:
+        raise UserError(f"{what} cannot be read: {first_line(error)}") from error
 
 
 def _next_of(stream: Iterator[Any], cut_id: str) -> Any:
@@ -98,7 +100,7 @@ class Shar:
         """Find the shards of a folder.
 
         Raises:
-            ValueError: where there are none, or one lacks a file; the message names `argument`.
+            UserError: where there are none, or one lacks a file; the message names `argument`.
         """
         numbers = [path.name.split(".")[1] for path in sorted(folder.glob("cuts.*.jsonl.gz"))]
         names = sorted({path.name.split(".")[0] for path in folder.glob("*.*.tar")})
@@ -110,13 +112,13 @@ class Shar:
             for number in numbers
         )
         if not shards or not names:
-            raise ValueError(
+            raise UserError(
                 f"{argument} is {folder}, a folder must hold lhotse Shar: cuts.000000.jsonl.gz, "
                 "features.000000.tar and so on (see local/to_shar.py)"
             )
         for path in (path for shard in shards for path in shard.fields.values()):
             if not path.is_file():
-                raise ValueError(f"{argument} is {folder}, it must have a file {path.name} too")
+                raise UserError(f"{argument} is {folder}, it must have a file {path.name} too")
         return Shar(shards)
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from icefall_sampled.decoding.searches.hypothesis import Hypothesis
-from icefall_sampled.modeling.subsampling import padding_mask
+from icefall_sampled.lengths import padding_mask
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from icefall_sampled.errors import UserError
 from icefall_sampled.tokens import BLANK
 
 
@@ -32,11 +33,11 @@ def align_ctc(log_probs: Tensor, labels: Sequence[int]) -> list[Span]:
         labels: without blank.
 
     Raises:
-        ValueError: where there are too few frames for the labels.
+        UserError: where there are too few frames for the labels.
     """
     needed = len(labels) + sum(a == b for a, b in itertools.pairwise(labels))
     if needed > len(log_probs):
-        raise ValueError(f"{needed} encoder frames needed for its labels, {len(log_probs)} there")
+        raise UserError(f"{needed} encoder frames needed for its labels, {len(log_probs)} there")
     if not labels:
         return []
     # States: a blank, the first label, a blank, the second label, …, a blank.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -19,7 +19,8 @@ from lhotse import CutSet
 from lhotse.cut import Cut
 from tqdm import tqdm
 
-from icefall_sampled.config import Config, DecodeConfig, results_folder, settings_of
+from icefall_sampled import checkpoint
+from icefall_sampled.config import DecodeConfig, results_folder, settings_of
 from icefall_sampled.data import Batch, input_frames, read_cuts
 from icefall_sampled.data.loading import ordered_batches
 from icefall_sampled.data.rejects import Rejects
@@ -31,11 +32,12 @@ from icefall_sampled.decoding.scoring import ErrorCounts
 from icefall_sampled.decoding.search import search
 from icefall_sampled.decoding.searches.fast_beam import check_fast_beam
 from icefall_sampled.decoding.searches.hypothesis import Hypothesis
-from icefall_sampled.files import replacing
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import read_json, write_text
 from icefall_sampled.model_files import load_averaged
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.modeling.context import chosen_context
-from icefall_sampled.modeling.subsampling import min_input_frames
+from icefall_sampled.modeling.encoder import set_context
+from icefall_sampled.modeling.factories import MadeBy
 from icefall_sampled.parallel import World, world
 from icefall_sampled.provenance import machine
 from icefall_sampled.tokens import TokenTable
@@ -59,7 +61,7 @@ def decode(
     config: DecodeConfig,
     sets: dict[str, Path],
     *,
-    make_model: Callable[[Config, int], Transducer] = Transducer,
+    made_by: MadeBy | None = None,
 ) -> dict[str, SetScore]:
     """Decode test sets and write recogs-, errs- and wer-summary files for words and characters.
 
@@ -70,27 +72,28 @@ def decode(
     Args:
         config: how to decode.
         sets: manifest, or folder of Shar, of each test set that the recipe has.
-        make_model: the one that `train` was given.
+        made_by: the factories of a model with parts of its own (see `load_averaged`).
 
     Returns:
         The scores on rank 0, an empty dict on the other ranks.
 
     Raises:
-        ImportError: where the method needs k2, which cannot be imported.
-        ValueError: for a set, checkpoint, vocabulary or predictor that does not fit, before any
+        MissingPackage: where the method needs k2, which cannot be imported.
+        UserError: for a set, checkpoint, vocabulary or predictor that does not fit, before any
             decoding.
     """
     config.validate()
     unknown = sorted(set(config.sets) - set(sets))
     if unknown:
-        raise ValueError(f"sets: there is no {unknown[0]!r}, it must be among {', '.join(sets)}")
+        raise UserError(f"sets: there is no {unknown[0]!r}, it must be among {', '.join(sets)}")
     chosen = {
         name: read_cuts(path, argument=f"set {name}")
         for name, path in sets.items()
         if not config.sets or name in config.sets
     }
+    config = replace(config, avg=checkpoint.available(config.exp_dir, config.avg))
     with world() as here:
-        model, tokens = load_model(config, make_model=make_model)
+        model, tokens = load_model(config, made_by=made_by)
         if config.method == "fast_beam":
             check_fast_beam(model)
         scores = {}
@@ -108,22 +111,21 @@ def _add_scores(path: Path, scores: dict[str, SetScore]) -> None:
 
     Each score is stored with the machine on which it was measured.
     """
-    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    rows = read_json(path) if path.exists() else {}
     rows |= {name: {**asdict(score), "machine": machine()} for name, score in scores.items()}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    write_text(path, json.dumps(rows, indent=2))
 
 
 def load_model(
-    config: DecodeConfig, *, make_model: Callable[[Config, int], Transducer] = Transducer
+    config: DecodeConfig, *, made_by: MadeBy | None = None
 ) -> tuple[Transducer, TokenTable]:
     """`model_files.load_averaged`, with the attention context of the config."""
     model, tokens = load_averaged(
-        config.exp_dir, avg=config.avg, lang_dir=config.lang_dir, make_model=make_model
-    )
-    model.encoder.context = chosen_context(
-        model.config.encoder, config.chunk_frames, config.left_context_frames
-    )
+        config.exp_dir, avg=config.avg, lang_dir=config.lang_dir, made_by=made_by,
+        code=config.model_code, running_mean=config.use_averaged_model,
+    )  # fmt: skip
+    if config.chunk_frames is not None or config.left_context_frames is not None:
+        set_context(model.encoder, config.chunk_frames, config.left_context_frames)
     return model, tokens
 
 
@@ -139,8 +141,8 @@ def _decode_set(
 ) -> SetScore | None:
     """Decode this rank's share; rank 0 scores all shares and writes the files."""
     rejects = Rejects(len(cuts), limit_percent=config.max_rejected_percent)
-    subsampling = model.config.encoder.subsampling
-    usable, places = _long_enough(cuts, rejects, subsampling, quiet=not here.is_main)
+    needed = model.encoder.min_input_frames
+    usable, places = _long_enough(cuts, rejects, needed, quiet=not here.is_main)
     batches = ordered_batches(
         usable,
         tokens,
@@ -203,10 +205,9 @@ def _read(batches: Iterable[Batch], rejects: Rejects) -> Iterator[Batch]:
 
 
 def _long_enough(
-    cuts: CutSet, rejects: Rejects, subsampling: int, *, quiet: bool
+    cuts: CutSet, rejects: Rejects, needed: int, *, quiet: bool
 ) -> tuple[CutSet, dict[str, Place]]:
     """The cuts with at least one encoder frame, and where their audio is; rejects the others."""
-    needed = min_input_frames(subsampling)
     places: dict[str, Place] = {}
 
     def wanted(cut: Cut) -> bool:

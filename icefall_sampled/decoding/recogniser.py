@@ -23,11 +23,12 @@ from icefall_sampled.decoding.searches.greedy import GreedySearch
 from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.decoding.searches.modified_beam import ModifiedBeamSearch
 from icefall_sampled.decoding.searches.time_sync_beam import TimeSyncBeamSearch
+from icefall_sampled.errors import UserError
 from icefall_sampled.modeling import Encoded, Transducer
-from icefall_sampled.modeling.conformer_stream import StreamingEncoder
 from icefall_sampled.modeling.context import Context
-from icefall_sampled.modeling.subsampling import padding_mask
+from icefall_sampled.modeling.streaming import StreamingEncoder
 from icefall_sampled.sampling import top_k
+from icefall_sampled.sampling.distribution import posterior_sum
 from icefall_sampled.tokens import BLANK
 
 
@@ -47,7 +48,7 @@ def begin_search(model: Transducer, num: int, config: SearchConfig) -> Search:
     """The search of N streams that the config names.
 
     Raises:
-        ValueError: where its frames cannot come in pieces.
+        UserError: where its frames cannot come in pieces.
     """
     if config.method == "greedy":
         return GreedySearch(model, num, max_symbols=config.max_symbols)
@@ -58,7 +59,7 @@ def begin_search(model: Transducer, num: int, config: SearchConfig) -> Search:
         return ModifiedBeamSearch(model, num, **options)
     if config.method == "time_sync_beam":
         return TimeSyncBeamSearch(model, num, max_symbols=config.max_symbols, **options)
-    raise ValueError(
+    raise UserError(
         f"method is {config.method}, it must be greedy, modified_beam or time_sync_beam to "
         "recognise a stream"
     )
@@ -95,6 +96,11 @@ class StreamingRecogniser:
         self._kept: list[list[int]] = [[] for _ in range(num)]
 
     @property
+    def latency_ms(self) -> float:
+        """The longest delay from a sound to its encoder frame, without computing time."""
+        return self._encoder.latency_ms
+
+    @property
     def done(self) -> list[int]:
         """Number of encoder frames of each stream that were searched."""
         return self._done.tolist()
@@ -129,9 +135,8 @@ class StreamingRecogniser:
         if config.ctc_top_k or config.blank_skip < 1:
             log_probs = self._model.ctc_log_probs(encoded)
             if config.ctc_top_k:
-                beyond = padding_mask(lengths, out.shape[1])[..., None]
                 # The sum ranks classes as the mean does.
-                self._posterior += log_probs.exp().masked_fill(beyond, 0.0).sum(dim=1)
+                self._posterior += posterior_sum(log_probs, lengths)
                 allowed = in_order(top_k(self._posterior, config.ctc_top_k))
             if config.blank_skip < 1:
                 blank = log_probs[..., BLANK]

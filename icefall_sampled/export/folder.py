@@ -22,20 +22,20 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from icefall_sampled.config import Config, check, from_json, to_json
-from icefall_sampled.files import replacing
-from icefall_sampled.model_files import MakeModel, best_device, load_averaged
-from icefall_sampled.modeling import Transducer
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import replacing, write_text
+from icefall_sampled.model_files import best_device, load_averaged
+from icefall_sampled.modeling import Factories, Transducer
+from icefall_sampled.modeling.factories import MadeBy, find, portable
 from icefall_sampled.tokens import TOKEN_FILES, TokenTable, load_tokens, token_file
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
-TRAINING_ALONE = "simple."
-"""Prefix of the weights that only the pruned loss uses: they are not exported."""
-FORMAT = 1
+FORMAT = 2
 """Version of the folder's format; it counts up with each incompatible change."""
 
 
-class ExportError(ValueError):
+class ExportError(UserError):
     """A folder that cannot be written or loaded; the message names the file and says why."""
 
 
@@ -61,11 +61,7 @@ def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
             f"not {tokens.vocab_size}"
         )
     (folder / CONFIG).unlink(missing_ok=True)
-    state = {
-        name: value.cpu().contiguous()
-        for name, value in model.state_dict().items()
-        if not name.startswith(TRAINING_ALONE)
-    }
+    state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
     with replacing(folder / WEIGHTS) as temporary:
         # save_file makes a file that only its owner can read, and a full disk raises no OSError.
         temporary.write_bytes(save(state))
@@ -79,10 +75,10 @@ def save_folder(folder: Path, model: Transducer, *, lang_dir: Path) -> None:
         "vocab_size": model.vocab_size,
         "tokens": tokens.fingerprint,
         "weights": _digest(folder / WEIGHTS),
+        "factories": portable(model.factories.names()),
         "config": json.loads(to_json(_without_folders(model.config))),
     }
-    with replacing(folder / CONFIG) as temporary:
-        temporary.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    write_text(folder / CONFIG, json.dumps(description, indent=2) + "\n")
 
 
 def _without_folders(config: Config) -> Config:
@@ -114,30 +110,36 @@ def is_folder(path: Path) -> bool:
 
 
 def load_folder(
-    folder: Path, *, make_model: MakeModel = Transducer
+    folder: Path, *, made_by: MadeBy | None = None, code: Path | None = None
 ) -> tuple[Transducer, TokenTable]:
     """The model, on the CPU in eval mode, and its token table.
 
     Args:
         folder: written by `save_folder`.
-        make_model: the same as for `train`.
+        made_by: the factories of a model with parts of its own (see `load_averaged`).
+        code: the file with these factories, if they are not of an installed package.
 
     Raises:
         ExportError: if a file is missing, damaged, or not the one that was written.
     """
     description = _read_description(folder / CONFIG)
-    config = _config_of(description["config"], folder / CONFIG)
+    factories = find(description["factories"], made_by=made_by, code=code)
+    config = _config_of(description["config"], factories, folder / CONFIG)
     tokens = _tokens_of(folder, description)
     state = _weights_of(folder / WEIGHTS, description["weights"])
-    model = make_model(config, tokens.vocab_size)
-    model.simple = None
+    model = factories.model(config, tokens.vocab_size)
     _check_shapes(state, model.state_dict(), folder / WEIGHTS)
     model.load_state_dict(state)
     return model.eval(), tokens
 
 
 def open_model(
-    path: Path, *, avg: int = 5, lang_dir: Path | None = None, make_model: MakeModel = Transducer
+    path: Path,
+    *,
+    avg: int = 5,
+    lang_dir: Path | None = None,
+    made_by: MadeBy | None = None,
+    code: Path | None = None,
 ) -> tuple[Transducer, TokenTable]:
     """The model of an exported folder or a training run, on the best device, in eval mode.
 
@@ -145,7 +147,8 @@ def open_model(
         path: a folder written by `save_folder`, or the exp_dir of a run.
         avg: for a run, how many of the latest checkpoints to average; 0 takes the best on dev.
         lang_dir: for a run, folder of its token table; by default the one used in training.
-        make_model: the same as for `train`.
+        made_by: the factories of a model with parts of its own (see `load_averaged`).
+        code: the file with these factories, if they are not of an installed package.
 
     Raises:
         ValueError: if there is no model, or a damaged one.
@@ -153,11 +156,11 @@ def open_model(
     if not path.is_dir():
         raise ExportError(f"model is {path}, it must be a folder: an exported one, or a run's")
     if is_folder(path):
-        model, tokens = load_folder(path, make_model=make_model)
+        model, tokens = load_folder(path, made_by=made_by, code=code)
         return model.to(best_device()), tokens
     if (path / WEIGHTS).is_file():
         raise ExportError(f"{path / CONFIG} is missing: {path} was not exported to the end")
-    return load_averaged(path, avg=avg, lang_dir=lang_dir, make_model=make_model)
+    return load_averaged(path, avg=avg, lang_dir=lang_dir, made_by=made_by, code=code)
 
 
 def _read_description(path: Path) -> dict[str, Any]:
@@ -172,18 +175,18 @@ def _read_description(path: Path) -> dict[str, Any]:
         raise ExportError(f"{path} is not the config of an exported model")
     if found["format"] != FORMAT:
         raise ExportError(f"{path} is of format {found['format']}, this version reads {FORMAT}")
-    kinds = {"vocab_size": int, "tokens": str, "weights": str, "config": dict}
+    kinds = {"vocab_size": int, "tokens": str, "weights": str, "factories": dict, "config": dict}
     for name, kind in kinds.items():
         if not isinstance(found.get(name), kind):
             raise ExportError(f"{path} is damaged: {name} is {found.get(name)!r}")
     return found
 
 
-def _config_of(fields: dict[str, Any], path: Path) -> Config:
+def _config_of(fields: dict[str, Any], factories: Factories, path: Path) -> Config:
     try:
-        config = from_json(Config, json.dumps(fields))
+        config = from_json(Config, json.dumps(fields), parts=factories.config_classes())
         check(config)
-    except (ValueError, TypeError) as error:  # an unknown field, or text in place of a number
+    except (UserError, TypeError) as error:  # an unknown field, or text in place of a number
         raise ExportError(f"{path} is damaged: {error}") from error
     return config
 
@@ -195,7 +198,7 @@ def _tokens_of(folder: Path, description: dict[str, Any]) -> TokenTable:
     path = token_file(folder)
     try:
         tokens = load_tokens(folder)
-    except ValueError as error:
+    except UserError as error:
         raise ExportError(f"{path} is damaged: {error}") from error
     if tokens.fingerprint != description["tokens"]:
         raise ExportError(f"{path} is not the table that was exported: its fingerprint differs")

@@ -11,8 +11,9 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from icefall_sampled.lengths import padding_mask
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.modeling.subsampling import FeatureNorm, padding_mask
+from icefall_sampled.modeling.subsampling import FeatureNorm
 
 
 class FixedNorm(nn.Module):
@@ -65,17 +66,23 @@ class Acoustics(nn.Module):
         """
         super().__init__()
         self.encoder = copy.deepcopy(model.encoder)
-        self.encoder.feature_norm = FixedNorm(model.encoder.feature_norm)  # type: ignore[assignment]
+        self.feature_norm = FixedNorm(model.feature_norm)
         self.condition = condition
-        self.from_last_tap = model.config.ctc.joint_weight == 0
+        layers = () if model.ctc is None else model.ctc.layers
+        self.layers, self.from_last_tap = layers, model.ctc is not None and not model.ctc.joint
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N, frames, bins), (N,) -> (N, T, D), (N,), and the (N, T, D) input of the CTC head."""
         taps: list[Tensor] = []
 
-        def tap(x: Tensor, lengths: Tensor) -> Tensor:
+        def tap(block: int, x: Tensor, lengths: Tensor) -> Tensor:
+            if block not in self.layers:
+                return x
             taps.append(x)
             return x if self.condition is None else self.condition(x, lengths)
 
-        out, lengths = self.encoder(features, lengths, tap=tap)
+        options = {"tap": tap} if self.layers else {}
+        beyond = padding_mask(lengths, features.shape[1])
+        normalised = self.feature_norm(features, lengths).masked_fill(beyond[:, :, None], 0.0)
+        out, lengths = self.encoder(normalised, lengths, **options)
         return out, lengths, taps[-1] if self.from_last_tap and taps else out

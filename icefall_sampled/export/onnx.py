@@ -16,20 +16,23 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.onnx.errors import OnnxExporterError
 
+from icefall_sampled.audio import NUM_MEL_BINS
+from icefall_sampled.errors import MissingPackage, first_line
 from icefall_sampled.export.folder import ExportError
 from icefall_sampled.export.onnx_networks import (
-    Encoder,
+    EncoderGraph,
     GraphConfig,
-    Joiner,
-    LstmDecoder,
-    StatelessDecoder,
+    JoinerGraph,
+    decoder_of,
 )
 from icefall_sampled.files import replacing
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.modeling.subsampling import min_input_frames
+from icefall_sampled.modeling.encoder import subsampling
 from icefall_sampled.tokens import (
     BLANK_TOKEN,
     UNKNOWN_TOKEN,
@@ -53,30 +56,26 @@ def save_onnx(folder: Path, model: Transducer, config: GraphConfig, *, lang_dir:
         lang_dir: folder of the token table.
 
     Raises:
-        ExportError: if the CTC constraint or blank skip is asked for without a CTC head.
-        ImportError: if the package onnx is not installed.
+        ExportError: if the CTC constraint or blank skip is asked for without a CTC head, or the
+            encoder's graph does not give the encoder's numbers.
+        ImportError: if the package onnx or onnxruntime is not installed.
     """
     if model.ctc is None and (config.ctc_top_k or config.blank_skip < 1):
         raise ExportError("ctc_top_k and blank_skip need a CTC head, this model has none")
-    onnx = _package()
-    stateless = model.config.predictor.kind == "stateless"
-    decoder = StatelessDecoder(model) if stateless else LstmDecoder(model)
-    joiner = Joiner(model, config)
-    joint = model.config.joiner.width + joiner.num_allowed
-    frames = min_input_frames(model.config.encoder.subsampling) + 80
-    features = torch.zeros(2, frames, model.config.encoder.num_features)
+    onnx, runtime = _package("onnx"), _package("onnxruntime")
+    decoder = decoder_of(model)
+    joiner = JoinerGraph(model, config)
+    joint = joiner.width + joiner.num_allowed
     history = torch.full((2, decoder.context), -1, dtype=torch.int64)
     history[:, -1] = 0
     write = _Writer(folder, onnx)
-    write.graph("encoder", Encoder(model, config), _about(model, config), {
-        "x": (features, "NT"), "x_lens": (torch.tensor([frames, frames - 20]), "N"),
-    }, {"encoder_out": "NT", "encoder_out_lens": "N"})  # fmt: skip
+    _write_encoder(write, EncoderGraph(model, config), model, config, runtime)
     write.graph("decoder", decoder, {
         "context_size": decoder.context, "vocab_size": model.vocab_size,
     }, {"y": (history, "N")}, {"decoder_out": "N"})  # fmt: skip
-    write.graph("joiner", joiner, {"joiner_dim": model.config.joiner.width}, {
+    write.graph("joiner", joiner, {"joiner_dim": joiner.width}, {
         "encoder_out": (torch.zeros(2, joint), "N"),
-        "decoder_out": (torch.zeros(2, model.config.joiner.width), "N"),
+        "decoder_out": (torch.zeros(2, joiner.width), "N"),
     }, {"logit": "N"})  # fmt: skip
     _write_tokens(folder, lang_dir)
 
@@ -87,25 +86,68 @@ def _about(model: Transducer, config: GraphConfig) -> dict[str, object]:
         "model_type": "conformer",
         "version": 1,
         "model_author": "icefall_sampled",
-        "subsampling": model.config.encoder.subsampling,
+        "subsampling": round(subsampling(model.encoder)),
         "ctc_top_k": min(config.ctc_top_k, model.vocab_size),
         "blank_skip": config.blank_skip,
         "max_symbols": config.max_symbols,
     }
 
 
-def _package() -> Any:
+def _write_encoder(
+    write: _Writer, encoder: EncoderGraph, model: Transducer, config: GraphConfig, runtime: Any
+) -> None:
+    """Write encoder.onnx, or raise ExportError where there is no graph with the same numbers."""
+    frames = model.encoder.min_input_frames + 80
+    lengths = torch.tensor([frames, frames - 20])
+    inputs = {"x": (torch.zeros(2, frames, NUM_MEL_BINS), "NT"), "x_lens": (lengths, "N")}
+    path, name = write.folder / "encoder.onnx", type(model.encoder).__name__
     try:
-        return importlib.import_module("onnx")
+        write.graph("encoder", encoder, _about(model, config), inputs,
+                    {"encoder_out": "NT", "encoder_out_lens": "N"})  # fmt: skip
+    except OnnxExporterError as error:
+        raise ExportError(f"format onnx cannot be had of {name}: {first_line(error)}") from error
+    quiet = runtime.SessionOptions()
+    quiet.log_severity_level = 4
+    if not _gives_the_same(runtime.InferenceSession(str(path), quiet), encoder, model):
+        path.unlink()
+        raise ExportError(
+            f"format onnx cannot be had of {name}: its graph does not give its numbers for a batch "
+            "of another size than the traced one"
+        )
+
+
+@torch.no_grad()
+def _gives_the_same(session: Any, encoder: EncoderGraph, model: Transducer) -> bool:
+    """Whether a graph gives the encoder's numbers for other sizes than those of its tracing.
+
+    A number that an encoder takes from Python, such as `len(features)`, is a constant in the graph.
+    """
+    frames = model.encoder.min_input_frames + 123
+    noise = torch.Generator().manual_seed(0)  # torch's own random numbers stay as they are
+    x = torch.randn(3, frames, NUM_MEL_BINS, generator=noise)
+    x_lens = torch.tensor([frames, frames - 40, frames])
+    wanted, lengths = encoder(x, x_lens)
+    try:
+        found, counted = session.run(None, {"x": x.numpy(), "x_lens": x_lens.numpy()})
+        joint = slice(model.joiner.width)  # behind it are the allowed classes
+        close = np.allclose(found[..., joint], wanted[..., joint], rtol=0, atol=1e-2)
+        return close and counted.tolist() == lengths.tolist()
+    except Exception:  # onnxruntime's own, or numpy's where the shapes differ
+        return False
+
+
+def _package(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
     except ImportError as error:
-        raise ImportError("format onnx needs the package onnx: pip install onnx") from error
+        raise MissingPackage(f"format onnx needs the package {name}: pip install {name}") from error
 
 
 class _Writer:
     """Writes graphs with metadata into the files of one folder."""
 
     def __init__(self, folder: Path, onnx: Any) -> None:
-        self._folder, self._onnx = folder, onnx
+        self.folder, self._onnx = folder, onnx
         folder.mkdir(parents=True, exist_ok=True)
 
     def graph(
@@ -128,7 +170,7 @@ class _Writer:
         letters = {name: axes for name, (_, axes) in inputs.items()} | outputs
         # Torch 2 has a second exporter; the one chosen here exists in both versions of torch.
         choice: dict[str, Any] = {} if torch.__version__.startswith("1.") else {"dynamo": False}
-        with replacing(self._folder / f"{name}.onnx") as temporary:
+        with replacing(self.folder / f"{name}.onnx") as temporary:
             with warnings.catch_warnings(), torch.no_grad():
                 # Warnings about tracing and an old exporter; the tests check the files.
                 warnings.simplefilter("ignore")

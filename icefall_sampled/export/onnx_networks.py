@@ -17,10 +17,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from icefall_sampled.errors import UserError
 from icefall_sampled.export.networks import Acoustics, SelfConditioning
+from icefall_sampled.lengths import padding_mask
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.predictor import LstmPredictor, StatelessPredictor
-from icefall_sampled.modeling.subsampling import padding_mask
+from icefall_sampled.sampling.distribution import posterior_sum
 from icefall_sampled.tokens import BLANK
 
 LSTM_CONTEXT = 512
@@ -39,12 +41,12 @@ class GraphConfig:
     max_symbols: int = 10
 
 
-class Encoder(nn.Module):
+class EncoderGraph(nn.Module):
     """From features to the joiner's input frames."""
 
     def __init__(self, model: Transducer, config: GraphConfig) -> None:
         super().__init__()
-        conditioned = model.config.ctc.self_conditioning
+        conditioned = model.ctc is not None and model.ctc.feedback is not None
         self.acoustics = Acoustics(
             model, condition=SelfConditioning(model) if conditioned else None
         )
@@ -58,21 +60,20 @@ class Encoder(nn.Module):
         frames: Tensor = self.projection(out)
         if self.num_allowed or self.config.blank_skip < 1:
             assert self.ctc is not None
-            probs = self.ctc.log_probs(hidden).exp()
+            log_probs = self.ctc.log_probs(hidden)
             if self.num_allowed:
-                allowed = self._allowed(probs, lengths)[:, None].expand(-1, frames.shape[1], -1)
+                allowed = self._allowed(log_probs, lengths)[:, None].expand(-1, frames.shape[1], -1)
                 frames = torch.cat([frames, allowed.to(frames.dtype)], dim=2)
             if self.config.blank_skip < 1:
-                frames, lengths = self._kept(frames, probs[..., BLANK], lengths)
+                frames, lengths = self._kept(frames, log_probs[..., BLANK].exp(), lengths)
         if self.config.max_symbols > 1:
             copies = frames[:, :, None].expand(-1, -1, self.config.max_symbols, -1)
             frames, lengths = copies.flatten(1, 2), lengths * self.config.max_symbols
         return frames, lengths
 
-    def _allowed(self, probs: Tensor, lengths: Tensor) -> Tensor:
+    def _allowed(self, log_probs: Tensor, lengths: Tensor) -> Tensor:
         """(N, K) classes, as `sampling.top_k` of the mean posterior gives them."""
-        padding = padding_mask(lengths, probs.shape[1])
-        total = probs.masked_fill(padding[..., None], 0.0).sum(dim=1)
+        total = posterior_sum(log_probs, lengths)
         blank = torch.full_like(total[:, :1], torch.finfo(total.dtype).max)
         scores = torch.cat([blank, total[:, 1:]], dim=1)
         return scores.topk(self.num_allowed, dim=1).indices
@@ -127,12 +128,28 @@ class LstmDecoder(nn.Module):
         return projected
 
 
-class Joiner(nn.Module):
+def decoder_of(model: Transducer) -> StatelessDecoder | LstmDecoder:
+    """The graph of the model's predictor.
+
+    Raises:
+        ValueError: where it is neither of ours.
+    """
+    if isinstance(model.predictor, StatelessPredictor):
+        return StatelessDecoder(model)
+    if isinstance(model.predictor, LstmPredictor):
+        return LstmDecoder(model)
+    raise UserError(
+        f"the model's predictor is {type(model.predictor).__name__}, format onnx needs an LSTM or "
+        "a stateless one"
+    )
+
+
+class JoinerGraph(nn.Module):
     """From a frame and a predictor output to logits."""
 
     def __init__(self, model: Transducer, config: GraphConfig) -> None:
         super().__init__()
-        self.joiner, self.width = model.joiner, model.config.joiner.width
+        self.joiner, self.width = model.joiner, model.joiner.width
         self.num_allowed = min(config.ctc_top_k, model.vocab_size)
         self.vocab_size = model.vocab_size
 

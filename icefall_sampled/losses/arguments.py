@@ -1,10 +1,13 @@
-"""Argument checks that the losses share, and the reduction over utterances."""
+"""The arguments that the losses share, their checks, and the reduction over utterances."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from icefall_sampled.lengths import padding_mask
 from icefall_sampled.sampling.checks import (
     Check,
     check_integers,
@@ -14,12 +17,33 @@ from icefall_sampled.sampling.checks import (
     raise_first,
     show,
     targets_check,
-    valid_positions,
 )
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
 ACTIVATIONS = ("tanh", "relu")
 REDUCTIONS = ("mean", "sum", "none")
+
+
+class Inputs(NamedTuple):
+    """What every loss is computed from."""
+
+    hidden: Tensor
+    """(N, T, D) rows of the encoder, for a transducer already projected to joiner width."""
+    weight: Tensor
+    """(V, D) of the output layer."""
+    bias: Tensor
+    """(V,) of the output layer."""
+    targets: Tensor
+    """(N, U)"""
+    encoder_lengths: Tensor
+    """(N,)"""
+    target_lengths: Tensor
+    """(N,)"""
+
+    @staticmethod
+    def of(hidden: Tensor, weight: Tensor, bias: Tensor, *integers: Tensor) -> Inputs:
+        """The arguments, with the integers on the device of `hidden`."""
+        return Inputs(hidden, weight, bias, *(x.to(hidden.device) for x in integers))
 
 
 def choose(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -57,22 +81,15 @@ def check_layer(weight: Tensor, bias: Tensor, width: int) -> None:
         raise ValueError(f"bias must have shape ({weight.shape[0]},), was {tuple(bias.shape)}")
 
 
-def check_values(
-    weight: Tensor,
-    bias: Tensor,
-    targets: Tensor,
-    encoder_lengths: Tensor,
-    target_lengths: Tensor,
-    num_frames: int,
-    more: list[Check],
-) -> None:
+def check_values(batch: Inputs, more: list[Check]) -> None:
     """The checks that need the values of tensors, with one device synchronisation."""
-    valid = valid_positions(targets.shape[1], target_lengths)
+    hidden, weight, bias, targets, encoder_lengths, target_lengths = batch
+    padding = padding_mask(target_lengths, targets.shape[1])
     raise_first(
         [
-            lengths_check("encoder_lengths", encoder_lengths, 1, num_frames),
+            lengths_check("encoder_lengths", encoder_lengths, 1, hidden.shape[1]),
             lengths_check("target_lengths", target_lengths, 0, targets.shape[1]),
-            targets_check(targets, valid, weight.shape[0]),
+            targets_check(targets, padding, weight.shape[0]),
             _finite_check("weight", weight),
             _finite_check("bias", bias),
             *more,
@@ -94,20 +111,13 @@ def _finite_check(name: str, tensor: Tensor) -> Check:
     return ~tensor.detach().sum().isfinite(), sentence
 
 
-def check_batch(
-    name: str,
-    features: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    targets: Tensor,
-    encoder_lengths: Tensor,
-    target_lengths: Tensor,
-) -> None:
-    """The checks that need no values."""
+def check_batch(name: str, batch: Inputs) -> None:
+    """The checks that need no values; `name` is what the user calls `hidden`."""
+    hidden, weight, bias, targets, encoder_lengths, target_lengths = batch
     check_shapes(targets, target_lengths)
     check_lengths_shape("encoder_lengths", encoder_lengths, targets.shape[0])
-    check_acoustic(name, features, targets.shape[0])
-    check_layer(weight, bias, features.shape[2])
+    check_acoustic(name, hidden, targets.shape[0])
+    check_layer(weight, bias, hidden.shape[2])
 
 
 def prepare_vocabulary(
@@ -129,16 +139,10 @@ def _prepare(name: str, tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.to(device, torch.int64)
 
 
-def vocabulary_checks(
-    name: str,
-    vocabulary: SampledVocabulary,
-    targets: Tensor,
-    target_lengths: Tensor,
-    vocab_size: int,
-) -> list[Check]:
+def vocabulary_checks(name: str, vocabulary: SampledVocabulary, batch: Inputs) -> list[Check]:
     """Checks that a sampled vocabulary, perhaps built by the user, fits these targets."""
-    ids, columns = vocabulary.ids, vocabulary.targets
-    num_rows = targets.shape[0]
+    ids, columns, targets = vocabulary.ids, vocabulary.targets, batch.targets
+    num_rows, vocab_size = targets.shape[0], batch.weight.shape[0]
     if ids.dim() != 2 or ids.shape[0] != num_rows or ids.shape[1] < 1:
         raise ValueError(
             f"{name}.ids must be (N, K) with N = {num_rows} and K > 0, was {tuple(ids.shape)}"
@@ -149,11 +153,12 @@ def vocabulary_checks(
             f"{name}.targets must have the shape of targets, {tuple(targets.shape)}, "
             f"was {tuple(columns.shape)}"
         )
-    valid = valid_positions(targets.shape[1], target_lengths)
+    padding = padding_mask(batch.target_lengths, targets.shape[1])
     outside = ids.lt(0) | ids.ge(vocab_size)
     ordered = ids.sort(1).values
     lost = columns.lt(0) | columns.ge(ids.shape[1])
     lost |= ids.gather(1, columns.clamp(0, ids.shape[1] - 1)) != targets
+    lost &= ~padding
     checks: list[Check] = [
         lengths_check(f"{name}.num_positive", vocabulary.num_positive, 1, ids.shape[1]),
         (outside, lambda: f"{name}.ids must be in [0, {vocab_size}), was {show(ids[outside])}"),
@@ -166,10 +171,10 @@ def vocabulary_checks(
             lambda: f"{name}.ids must have no repeats in a row, was {show(ids)}",
         ),
         (
-            lost & valid,
+            lost,
             lambda: (
                 f"{name}.targets must be the columns of {name}.ids that hold the targets, "
-                f"was {show(columns[lost & valid])}"
+                f"was {show(columns[lost])}"
             ),
         ),
     ]
@@ -181,7 +186,7 @@ def zero_beyond(rows: Tensor, lengths: Tensor) -> Tensor:
 
     Padding must not reach a sum: 0 * NaN is NaN, in backward too.
     """
-    beyond = ~valid_positions(rows.shape[1], lengths)
+    beyond = padding_mask(lengths, rows.shape[1])
     return rows.masked_fill(beyond if rows.dim() == 2 else beyond[:, :, None], 0)
 
 

@@ -9,13 +9,14 @@ from torch import Tensor
 
 from icefall_sampled.losses.arguments import (
     REDUCTIONS,
+    Inputs,
     check_batch,
     check_values,
     choose,
     reduce_loss,
+    zero_beyond,
 )
 from icefall_sampled.losses.ctc_fused import fused_ctc
-from icefall_sampled.sampling.checks import valid_positions
 from icefall_sampled.sampling.distribution import mean_posterior
 
 IMPLEMENTATIONS = ("auto", "fused", "naive")
@@ -106,42 +107,23 @@ def ctc_loss(
     """
     choose("reduction", reduction, REDUCTIONS)
     choose("implementation", implementation, IMPLEMENTATIONS)
-    targets, encoder_lengths, target_lengths = (
-        x.to(hidden.device) for x in (targets, encoder_lengths, target_lengths)
-    )
-    check_batch("hidden", hidden, weight, bias, targets, encoder_lengths, target_lengths)
-    check_values(weight, bias, targets, encoder_lengths, target_lengths, hidden.shape[1], [])
+    batch = Inputs.of(hidden, weight, bias, targets, encoder_lengths, target_lengths)
+    check_batch("hidden", batch)
+    check_values(batch, [])
     implement = _naive if implementation == "naive" else fused_ctc
     losses, posterior = implement(
-        hidden,
-        weight,
-        bias,
-        targets,
-        encoder_lengths,
-        target_lengths,
-        zero_infinity=zero_infinity,
-        with_posterior=return_mean_posterior,
+        batch, zero_infinity=zero_infinity, with_posterior=return_mean_posterior
     )
     loss = reduce_loss(losses, reduction)
     return (loss, posterior) if posterior is not None else loss
 
 
 def _naive(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    targets: Tensor,
-    encoder_lengths: Tensor,
-    target_lengths: Tensor,
-    *,
-    zero_infinity: bool,
-    with_posterior: bool,
+    batch: Inputs, *, zero_infinity: bool, with_posterior: bool
 ) -> tuple[Tensor, Tensor | None]:
     """(N,) losses and, if asked for, the (N, V) mean posterior."""
-    has_frame = valid_positions(hidden.shape[1], encoder_lengths)
-    has_label = valid_positions(targets.shape[1], target_lengths)
-    hidden = hidden.masked_fill(~has_frame[:, :, None], 0)
-    labels = targets.masked_fill(~has_label, 0)
+    hidden, weight, bias, targets, encoder_lengths, target_lengths = batch
+    hidden, labels = zero_beyond(hidden, encoder_lengths), zero_beyond(targets, target_lengths)
     # Compute in the type of `hidden`, whatever the types of the parameters.
     weight, bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
     logits = torch.nn.functional.linear(hidden, weight, bias)

@@ -9,22 +9,15 @@ from torch import Tensor
 from torch.amp.autocast_mode import autocast
 from torch.autograd.function import once_differentiable
 
+from icefall_sampled.losses.arguments import Inputs, zero_beyond
 from icefall_sampled.losses.output_layer import LinearLayer, add_block, dtypes_for, valid_rows
-from icefall_sampled.sampling.checks import valid_positions
 
 
 def fused_ctc(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    targets: Tensor,
-    encoder_lengths: Tensor,
-    target_lengths: Tensor,
-    *,
-    zero_infinity: bool,
-    with_posterior: bool,
+    batch: Inputs, *, zero_infinity: bool, with_posterior: bool
 ) -> tuple[Tensor, Tensor | None]:
     """(N,) losses and, if asked for, the (N, V) mean posterior; see `ctc_loss`."""
+    hidden, weight, bias, targets, encoder_lengths, target_lengths = batch
     losses, posterior = _FusedCtc.apply(
         hidden,
         weight,
@@ -41,8 +34,7 @@ def _small_alphabet(targets: Tensor, target_lengths: Tensor) -> tuple[Tensor, Te
 
     The padding is blank again. No target points to it, so it has no effect.
     """
-    has_label = valid_positions(targets.shape[1], target_lengths)
-    labels = torch.where(has_label, targets, 0).long()
+    labels = zero_beyond(targets, target_lengths).long()
     blank = labels.new_zeros(len(labels), 1)
     ordered = torch.cat([blank, labels], 1).sort(1).values
     is_new = torch.nn.functional.pad(ordered[:, 1:].ne(ordered[:, :-1]), (1, 0))

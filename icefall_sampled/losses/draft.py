@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from icefall_sampled.lengths import padding_mask
 from icefall_sampled.losses.chunks import chunk_elements
 from icefall_sampled.losses.joiner_chunks import Joiner
 from icefall_sampled.losses.lattice import posteriors
-from icefall_sampled.sampling.checks import valid_positions
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
 WINDOW = 4
@@ -69,10 +69,8 @@ def _classes(
     A column counts where its class appears for the first time, if the class is one of `ids`.
     """
     num_rows, num_labels = draft.targets.shape
-    has_label = valid_positions(num_labels, target_lengths)
-    labels = draft.ids.gather(1, draft.targets.masked_fill(~has_label, 0)).masked_fill(
-        ~has_label, 0
-    )
+    padding = padding_mask(target_lengths, num_labels)
+    labels = draft.ids.gather(1, draft.targets.masked_fill(padding, 0)).masked_fill(padding, 0)
     near = torch.nn.functional.pad(labels, (WINDOW, WINDOW + 1)).unfold(1, 2 * WINDOW + 1, 1)
     # Rows with fewer positives have more negatives. All rows take the smallest number.
     num_negatives = draft.ids.shape[1] - int(draft.num_positive.max())
@@ -168,10 +166,10 @@ def worthwhile_nodes(
         blank_log_probs, label_log_probs, encoder_lengths, target_lengths, overwrite=overwrite
     )
     num_frames, num_nodes = blank.shape[1:]
-    inside = valid_positions(num_frames, encoder_lengths)[:, :, None]
-    inside = inside & valid_positions(num_nodes, target_lengths.add(1))[:, None]
+    padding = padding_mask(encoder_lengths, num_frames)[:, :, None]
+    padding = padding | padding_mask(target_lengths.add(1), num_nodes)[:, None]
     exits = blank.cumsum(2).lt(0.5).sum(2)  # (N, T)
-    is_last = torch.arange(num_frames, device=blank.device) >= encoder_lengths[:, None] - 1
+    is_last = padding_mask(encoder_lengths - 1, num_frames)
     exits = torch.minimum(exits, target_lengths[:, None])
     # Rounding errors may still make a median fall.
     exits = torch.where(is_last, target_lengths[:, None], exits).cummax(1).values
@@ -180,4 +178,4 @@ def worthwhile_nodes(
     on_path = u.ge(entries[:, :, None]) & u.le(exits[:, :, None])
     occupancy = torch.nn.functional.pad(label, (0, 1)).add_(blank)
     # `not <=` instead of `>` keeps nodes where the draft is NaN, so that the loss is NaN too.
-    return (~occupancy.le(min_occupancy) | on_path) & inside
+    return (~occupancy.le(min_occupancy) | on_path) & ~padding

@@ -9,24 +9,20 @@ from torch import Tensor
 from torch.amp.autocast_mode import autocast
 from torch.autograd.function import once_differentiable
 
+from icefall_sampled.lengths import padding_mask
+from icefall_sampled.losses.arguments import Inputs, zero_beyond
 from icefall_sampled.losses.chunks import Chunk
 from icefall_sampled.losses.draft import draft_log_probs, worthwhile_nodes
 from icefall_sampled.losses.gradients import joiner_gradients
 from icefall_sampled.losses.joiner_chunks import Joiner
 from icefall_sampled.losses.lattice import posteriors
 from icefall_sampled.losses.output_layer import dtypes_for
-from icefall_sampled.sampling.checks import valid_positions
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
 
 def fused_log_likelihood(
-    encoder_out: Tensor,
+    batch: Inputs,
     predictor_out: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    targets: Tensor,
-    encoder_lengths: Tensor,
-    target_lengths: Tensor,
     *,
     vocabulary: SampledVocabulary | None,
     draft: SampledVocabulary | None,
@@ -34,14 +30,14 @@ def fused_log_likelihood(
     min_occupancy: float,
 ) -> Tensor:
     """(N,) log-likelihoods; see `transducer_loss`."""
-    options = _Options(activation, min_occupancy, *dtypes_for(encoder_out, weight))
+    options = _Options(activation, min_occupancy, *dtypes_for(batch.hidden, batch.weight))
     total: Tensor = _FusedLogLikelihood.apply(
-        encoder_out,
+        batch.hidden,
         predictor_out,
-        weight,
-        bias,
-        (encoder_lengths, target_lengths),
-        _classes(vocabulary, targets, target_lengths),
+        batch.weight,
+        batch.bias,
+        (batch.encoder_lengths, batch.target_lengths),
+        _classes(vocabulary, batch),
         draft,
         options,
     )
@@ -55,13 +51,10 @@ class _Options(NamedTuple):
     matmul_dtype: torch.dtype
 
 
-def _classes(
-    vocabulary: SampledVocabulary | None, targets: Tensor, target_lengths: Tensor
-) -> tuple[Tensor | None, Tensor]:
+def _classes(vocabulary: SampledVocabulary | None, batch: Inputs) -> tuple[Tensor | None, Tensor]:
     """The joiner's `ids` and `labels`."""
-    labels = targets if vocabulary is None else vocabulary.targets
-    has_label = valid_positions(targets.shape[1], target_lengths)
-    labels = torch.nn.functional.pad(labels.masked_fill(~has_label, 0).long(), (0, 1))
+    labels = batch.targets if vocabulary is None else vocabulary.targets
+    labels = torch.nn.functional.pad(zero_beyond(labels, batch.target_lengths).long(), (0, 1))
     ids = None if vocabulary is None else vocabulary.ids
     # Strategy "batch" expands one row (stride 0): keep that row alone.
     return ids[:1] if ids is not None and ids.stride(0) == 0 else ids, labels
@@ -127,9 +120,9 @@ class _FusedLogLikelihood(torch.autograd.Function):
         encoder_lengths, target_lengths = lengths
         joiner = _joiner(encoder_out, predictor_out, weight, bias, *classes, options)
         with autocast(encoder_out.device.type, enabled=False):
-            has_frame = valid_positions(encoder_out.shape[1], encoder_lengths)
-            has_prefix = valid_positions(predictor_out.shape[1], target_lengths.add(1))
-            nodes = has_frame[:, :, None] & has_prefix[:, None]
+            no_frame = padding_mask(encoder_lengths, encoder_out.shape[1])
+            no_prefix = padding_mask(target_lengths.add(1), predictor_out.shape[1])
+            nodes = ~(no_frame[:, :, None] | no_prefix[:, None])
             if draft is not None:
                 blank, label = draft_log_probs(joiner, draft, lengths)
                 nodes = worthwhile_nodes(

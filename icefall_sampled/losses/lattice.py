@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.amp.autocast_mode import autocast
 from torch.autograd.function import once_differentiable
 
+from icefall_sampled.errors import MissingPackage, first_line
+from icefall_sampled.lengths import padding_mask
 from icefall_sampled.losses import lattice_torch
 from icefall_sampled.losses.chunks import chunk_elements
-from icefall_sampled.sampling.checks import valid_positions
 
 _PACKAGES = ("k2", "fast_rnnt")
 
@@ -31,7 +32,7 @@ def _load() -> tuple[ModuleType, dict[str, str]]:
             return importlib.import_module(name), failures
         except (ImportError, OSError, RuntimeError) as error:
             # A build for another torch fails in any of these ways.
-            failures[name] = str(error).strip().split("\n")[0] or type(error).__name__
+            failures[name] = first_line(error)
     return lattice_torch, failures
 
 
@@ -131,9 +132,9 @@ def _posteriors(
     # For a NaN total the backend returns zero posteriors, which would hide a broken model.
     broken = ~total.isfinite()[:, None, None]
     # The backend leaves values outside the boundary undefined.
-    has_blank, has_label = _inside(blank_log_probs, encoder_lengths, target_lengths)
-    py_grad.masked_fill_(broken, torch.nan).masked_fill_(~has_blank, 0)
-    px_grad = px_grad[:, :, :-1].masked_fill_(broken, torch.nan).masked_fill_(~has_label, 0)
+    no_blank, no_label = _outside(blank_log_probs, encoder_lengths, target_lengths)
+    py_grad.masked_fill_(broken, torch.nan).masked_fill_(no_blank, 0)
+    px_grad = px_grad[:, :, :-1].masked_fill_(broken, torch.nan).masked_fill_(no_label, 0)
     return total, py_grad.transpose(1, 2), px_grad.transpose(1, 2)
 
 
@@ -246,11 +247,11 @@ def package_for(device: torch.device) -> ModuleType:
     """k2 or fast_rnnt, for the pruned loss.
 
     Raises:
-        ImportError: neither can be used on this device.
+        MissingPackage: neither can be used on this device.
     """
     found = _backend(device)
     if found is lattice_torch:
-        raise ImportError(f"The pruned loss needs k2 or fast_rnnt for {device.type}. {why()}")
+        raise MissingPackage(f"The pruned loss needs k2 or fast_rnnt for {device.type}. {why()}")
     return found
 
 
@@ -266,14 +267,14 @@ def _at_least_float32(tensor: Tensor) -> Tensor:
     return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
-def _inside(
+def _outside(
     blank_log_probs: Tensor, encoder_lengths: Tensor, target_lengths: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The steps that exist, frames last: blank (B, S + 1, T) and label (B, S, T)."""
+    """The steps that do not exist, frames last: blank (B, S + 1, T) and label (B, S, T)."""
     _, num_frames, num_nodes = blank_log_probs.shape
-    has_frame = valid_positions(num_frames, encoder_lengths)[:, None, :]
-    has_blank = valid_positions(num_nodes, target_lengths.add(1))[:, :, None] & has_frame
-    return has_blank, valid_positions(num_nodes - 1, target_lengths)[:, :, None] & has_frame
+    no_frame = padding_mask(encoder_lengths, num_frames)[:, None, :]
+    no_blank = padding_mask(target_lengths.add(1), num_nodes)[:, :, None] | no_frame
+    return no_blank, padding_mask(target_lengths, num_nodes - 1)[:, :, None] | no_frame
 
 
 def _prepare(
@@ -288,9 +289,9 @@ def _prepare(
     """
     num_rows, num_frames, num_nodes = blank_log_probs.shape
     assert label_log_probs.shape == (num_rows, num_frames, num_nodes - 1)
-    has_blank, has_label = _inside(blank_log_probs, encoder_lengths, target_lengths)
-    py = blank_log_probs.transpose(1, 2).double().masked_fill(~has_blank, -torch.inf)
-    px = label_log_probs.transpose(1, 2).double().masked_fill(~has_label, -torch.inf)
+    no_blank, no_label = _outside(blank_log_probs, encoder_lengths, target_lengths)
+    py = blank_log_probs.transpose(1, 2).double().masked_fill(no_blank, -torch.inf)
+    px = label_log_probs.transpose(1, 2).double().masked_fill(no_label, -torch.inf)
     # No label follows the last blank: add one frame of minus infinity.
     px = torch.nn.functional.pad(px, (0, 1), value=-torch.inf)
     zero = torch.zeros_like(target_lengths)

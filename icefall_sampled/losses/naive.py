@@ -5,24 +5,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from icefall_sampled.losses.arguments import zero_beyond
+from icefall_sampled.losses.arguments import Inputs, zero_beyond
 from icefall_sampled.losses.lattice import log_likelihood
 from icefall_sampled.sampling.vocabulary import SampledVocabulary
 
 
 def naive_log_likelihood(
-    encoder_out: Tensor,
+    batch: Inputs,
     predictor_out: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    targets: Tensor,
-    encoder_lengths: Tensor,
-    target_lengths: Tensor,
     *,
     vocabulary: SampledVocabulary | None,
     activation: str,
 ) -> Tensor:
     """(N,) log-likelihoods from all (N, T, U + 1, K) logits; see `transducer_loss`."""
+    encoder_out, weight, bias, targets, encoder_lengths, target_lengths = batch
     encoder_out = zero_beyond(encoder_out, encoder_lengths)
     predictor_out = zero_beyond(predictor_out, target_lengths.add(1))
     labels = zero_beyond(targets if vocabulary is None else vocabulary.targets, target_lengths)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from icefall_sampled.lengths import padding_mask
 from icefall_sampled.losses import chunks
-from icefall_sampled.sampling.checks import valid_positions
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def dtypes_for(rows: Tensor, weight: Tensor) -> tuple[torch.dtype, torch.dtype]:
 
 def valid_rows(num_frames: int, lengths: Tensor) -> Tensor:
     """Row numbers, in a flattened (N, T), of the frames that are not padding."""
-    return valid_positions(num_frames, lengths).view(-1).nonzero()[:, 0]
+    return (~padding_mask(lengths, num_frames)).view(-1).nonzero()[:, 0]
 
 
 def add_block(peak: Tensor, total: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:

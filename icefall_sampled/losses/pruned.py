@@ -11,6 +11,7 @@ from icefall_sampled.losses import lattice
 from icefall_sampled.losses.arguments import (
     ACTIVATIONS,
     REDUCTIONS,
+    Inputs,
     check_batch,
     check_rows,
     check_values,
@@ -78,19 +79,17 @@ def pruned_transducer_loss(
 
     Raises:
         ValueError: an argument has the wrong shape or value; the sentence names it.
-        ImportError: neither k2 nor fast_rnnt is installed (for this device).
+        MissingPackage: neither k2 nor fast_rnnt is installed (for this device).
 
     Source: Kuang et al. 2022, "Pruned RNN-T for fast, memory-efficient ASR training".
     """
     _check_options(range_labels, lm_scale, am_scale, activation, reduction)
-    integers = (x.to(encoder_joiner.device) for x in (targets, encoder_lengths, target_lengths))
-    targets, encoder_lengths, target_lengths = integers
-    arguments = encoder_joiner, weight, bias, targets, encoder_lengths, target_lengths
-    check_batch("encoder_joiner", *arguments)
-    _check_shapes(encoder_simple, predictor_simple, predictor_joiner, encoder_joiner, targets, bias)
-    check_values(*arguments[1:], encoder_joiner.shape[1], [])
+    batch = Inputs.of(encoder_joiner, weight, bias, targets, encoder_lengths, target_lengths)
+    check_batch("encoder_joiner", batch)
+    _check_shapes(batch, encoder_simple, predictor_simple, predictor_joiner)
+    check_values(batch, [])
     losses = _losses(
-        (encoder_simple, encoder_joiner), (predictor_simple, predictor_joiner), *arguments[1:],
+        batch, encoder_simple, predictor_simple, predictor_joiner,
         activation=activation, range_labels=range_labels, lm_scale=lm_scale, am_scale=am_scale,
     )  # fmt: skip
     simple, pruned = (reduce_loss(loss, reduction) for loss in losses)
@@ -98,37 +97,35 @@ def pruned_transducer_loss(
 
 
 def _losses(
-    encoder_out: tuple[Tensor, Tensor],
-    predictor_out: tuple[Tensor, Tensor],
-    weight: Tensor,
-    bias: Tensor,
-    targets: Tensor,
-    encoder_lengths: Tensor,
-    target_lengths: Tensor,
+    batch: Inputs,
+    encoder_simple: Tensor,
+    predictor_simple: Tensor,
+    predictor_joiner: Tensor,
     *,
     activation: str,
     range_labels: int,
     lm_scale: float,
     am_scale: float,
 ) -> tuple[Tensor, Tensor]:
-    """(N,) simple and pruned losses of checked arguments: outputs for the one and for the other."""
+    """(N,) simple and pruned losses of checked arguments."""
+    encoder_joiner, weight, bias, targets, encoder_lengths, target_lengths = batch
     # The packages take neither a batch without labels nor one with more labels than frames.
     num_labels = max(targets.shape[1], 1)
-    num_frames = max(encoder_out[1].shape[1], num_labels)
+    num_frames = max(encoder_joiner.shape[1], num_labels)
     frames = functools.partial(_filled, lengths=encoder_lengths, size=num_frames)
     prefixes = functools.partial(_prefixes, lengths=target_lengths, size=num_labels + 1)
     sizes = _filled(targets, target_lengths, num_labels), encoder_lengths, target_lengths
     densest = int((target_lengths / encoder_lengths).ceil().max())
     simple, ranges = lattice.simple_losses(
-        frames(encoder_out[0]),
-        prefixes(predictor_out[0]),
+        frames(encoder_simple),
+        prefixes(predictor_simple),
         *sizes,
         range_labels=max(range_labels, densest + 1),
         lm_scale=lm_scale,
         am_scale=am_scale,
     )
     encoder, predictor = lattice.within_ranges(
-        frames(encoder_out[1]), prefixes(predictor_out[1]), ranges
+        frames(encoder_joiner), prefixes(predictor_joiner), ranges
     )
     logits = _join(encoder + predictor, weight, bias, activation)
     return simple, lattice.pruned_losses(logits, ranges, *sizes)
@@ -174,16 +171,11 @@ def _check_options(
 
 
 def _check_shapes(
-    encoder_simple: Tensor,
-    predictor_simple: Tensor,
-    predictor_joiner: Tensor,
-    encoder_joiner: Tensor,
-    targets: Tensor,
-    bias: Tensor,
+    batch: Inputs, encoder_simple: Tensor, predictor_simple: Tensor, predictor_joiner: Tensor
 ) -> None:
-    """Check that the first three fit the others, which `check_batch` has checked."""
-    num_rows, num_frames, width = encoder_joiner.shape
-    num_prefixes, vocab_size = targets.shape[1] + 1, len(bias)
+    """Check that the others fit the batch, which `check_batch` has checked."""
+    num_rows, num_frames, width = batch.hidden.shape
+    num_prefixes, vocab_size = batch.targets.shape[1] + 1, len(batch.bias)
     check_rows("encoder_simple", encoder_simple, "(N, T, V)", (num_rows, num_frames, vocab_size))
     prefixes = num_rows, num_prefixes
     check_rows("predictor_simple", predictor_simple, "(N, U + 1, V)", (*prefixes, vocab_size))

@@ -9,6 +9,7 @@ from torch import Tensor
 from icefall_sampled.losses.arguments import (
     ACTIVATIONS,
     REDUCTIONS,
+    Inputs,
     check_batch,
     check_rows,
     check_values,
@@ -87,17 +88,16 @@ def transducer_loss(
     Source: Equations 1 to 4 of the sampled-softmax paper.
     """
     _check_options(activation, min_occupancy, implementation, reduction)
-    device = encoder_out.device
-    integers = (x.to(device) for x in (targets, encoder_lengths, target_lengths))
-    tensors = encoder_out, predictor_out, weight, bias, *integers
-    vocabulary = prepare_vocabulary("vocabulary", vocabulary, device)
-    draft = prepare_vocabulary("draft", draft, device)
-    _check(*tensors, vocabulary=vocabulary, draft=draft)
+    batch = Inputs.of(encoder_out, weight, bias, targets, encoder_lengths, target_lengths)
+    vocabulary = prepare_vocabulary("vocabulary", vocabulary, encoder_out.device)
+    draft = prepare_vocabulary("draft", draft, encoder_out.device)
+    _check(batch, predictor_out, vocabulary=vocabulary, draft=draft)
     options: dict[str, Any] = {"vocabulary": vocabulary, "activation": activation}
     if implementation == "naive":
-        total = naive_log_likelihood(*tensors, **options)
+        total = naive_log_likelihood(batch, predictor_out, **options)
     else:
-        total = fused_log_likelihood(*tensors, **options, draft=draft, min_occupancy=min_occupancy)
+        options |= {"draft": draft, "min_occupancy": min_occupancy}
+        total = fused_log_likelihood(batch, predictor_out, **options)
     return reduce_loss(-total, reduction)
 
 
@@ -112,23 +112,18 @@ def _check_options(
 
 
 def _check(
-    encoder_out: Tensor,
+    batch: Inputs,
     predictor_out: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    targets: Tensor,
-    encoder_lengths: Tensor,
-    target_lengths: Tensor,
     *,
     vocabulary: SampledVocabulary | None,
     draft: SampledVocabulary | None,
 ) -> None:
     """Shapes first, then values, with one synchronisation."""
-    check_batch("encoder_out", encoder_out, weight, bias, targets, encoder_lengths, target_lengths)
-    expected = (targets.shape[0], targets.shape[1] + 1, encoder_out.shape[2])
+    check_batch("encoder_out", batch)
+    expected = (batch.targets.shape[0], batch.targets.shape[1] + 1, batch.hidden.shape[2])
     check_rows("predictor_out", predictor_out, "(N, U + 1, J)", expected)
     more = []
     for name, classes in (("vocabulary", vocabulary), ("draft", draft)):
         if classes is not None:
-            more += vocabulary_checks(name, classes, targets, target_lengths, weight.shape[0])
-    check_values(weight, bias, targets, encoder_lengths, target_lengths, encoder_out.shape[1], more)
+            more += vocabulary_checks(name, classes, batch)
+    check_values(batch, more)

@@ -1,6 +1,6 @@
-"""The streaming encoder: features come in pieces of any size, encoder frames come out in chunks.
+"""The streaming Conformer: features come in pieces of any size, encoder frames come out in chunks.
 
-The output equals that of `model.encode` for the whole utterances with the same `Context`. A chunk
+The output equals that of `Conformer.forward` for whole utterances and the same `Context`. A chunk
 comes out as soon as its input and the few look-ahead frames of subsampling are there. For each
 stream, a state has the input frames that are still needed and each block's cache of the past. With
 a limited left context, its size does not grow with time.
@@ -13,18 +13,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from icefall_sampled.modeling.conformer import ConformerBlock, Past, relative_positions
-from icefall_sampled.modeling.context import Context, check_context
-from icefall_sampled.modeling.outputs import Encoded
+from icefall_sampled.audio import NUM_MEL_BINS
+from icefall_sampled.config import ConformerConfig
+from icefall_sampled.lengths import padding_mask
+from icefall_sampled.modeling.conformer_blocks import ConformerBlock, Past, relative_positions
+from icefall_sampled.modeling.context import Context, chunk_latency_ms
+from icefall_sampled.modeling.encoder import Tap
 from icefall_sampled.modeling.subsampling import (
+    Subsampling,
     min_input_frames,
-    padding_mask,
     subsampled_lengths,
 )
-from icefall_sampled.modeling.transducer import Transducer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,46 +45,64 @@ class StreamState:
     """The cache of each block."""
 
 
-class StreamingEncoder:
-    """Runs the encoder of a causal model chunk by chunk."""
+class ConformerStream:
+    """Runs a causal Conformer chunk by chunk."""
 
-    def __init__(self, model: Transducer, context: Context) -> None:
+    def __init__(
+        self,
+        config: ConformerConfig,
+        subsampling: Subsampling,
+        blocks: nn.ModuleList,
+        context: Context,
+    ) -> None:
         """Choose the chunks.
 
         Args:
-            model: in eval mode.
+            config: of a causal encoder.
+            subsampling: its convolutions, in eval mode.
+            blocks: its blocks, in eval mode.
             context: with chunks of at least one frame.
 
         Raises:
-            ValueError: where the context has no chunks, or the model is not causal.
+            ValueError: where the context has no chunks.
         """
         if context.chunk_frames == 0:
             raise ValueError("chunk_frames is 0, it must be at least 1 to encode a stream")
-        check_context(model.config.encoder, context)
-        assert not model.training
-        self.model, self.context = model, context
-        self._factor = model.config.encoder.subsampling
+        assert not subsampling.training
+        self.config, self.context = config, context
+        self._subsampling, self._blocks = subsampling, blocks
+        self._factor = config.subsampling
+
+    @property
+    def latency_ms(self) -> float:
+        """The longest delay from a sound to its encoder frame, without computing time."""
+        return chunk_latency_ms(self.config, self.context.chunk_frames)
 
     def initial_state(self, num: int) -> StreamState:
         """The state of `num` streams before any input, on the model's device."""
-        config = self.model.config.encoder
-        like = self.model.encoder.subsampling.project.weight
-        heads, width = config.num_heads, config.width
+        like = self._subsampling.project.weight
+        heads, width = self.config.num_heads, self.config.width
         keys_values = like.new_zeros(num, 2, heads, 0, width // heads)
-        inputs = like.new_zeros(num, width, config.kernel_frames - 1)
+        inputs = like.new_zeros(num, width, self.config.kernel_frames - 1)
         nothing = torch.zeros(num, dtype=torch.int64, device=like.device)
         return StreamState(
-            features=like.new_zeros(num, 0, config.num_features),
+            features=like.new_zeros(num, 0, NUM_MEL_BINS),
             lengths=nothing,
             done=nothing,
             ended=nothing.bool(),
-            past=(Past(keys_values, inputs),) * config.num_layers,
+            past=(Past(keys_values, inputs),) * self.config.num_layers,
         )
 
     @torch.no_grad()
     def advance(
-        self, features: Tensor, lengths: Tensor, state: StreamState, *, final: bool | Tensor = False
-    ) -> tuple[Encoded, StreamState]:
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        state: StreamState,
+        *,
+        final: bool | Tensor = False,
+        tap: Tap | None = None,
+    ) -> tuple[Tensor, Tensor, StreamState]:
         """Encode the next piece of each stream.
 
         Args:
@@ -92,9 +112,12 @@ class StreamingEncoder:
             state: from `initial_state` or the last `advance`.
             final: (N,) true where a stream ends with this piece: its last chunk then comes out
                 even if incomplete. A single bool applies to all streams.
+            tap: called with the output of each block for each chunk, (N, Q, D), zero for streams
+                without a chunk.
 
         Returns:
-            The new encoder frames of each stream, at most T and possibly none; the new state.
+            (N, T, D) new encoder frames, (N,) how many each stream has, possibly none; the new
+            state.
 
         Raises:
             ValueError: where the piece does not fit the state, or comes after a stream's end.
@@ -103,11 +126,14 @@ class StreamingEncoder:
         _check(features, lengths, state)
         ended = state.ended | torch.as_tensor(final, device=state.ended.device)
         state = _with_features(replace(state, ended=ended), features, lengths)
-        pieces = []
+        # All but a stream's last chunk are whole, so chunks can be concatenated in time.
+        outputs = [self._subsampling.project.weight.new_zeros(len(lengths), 0, self.config.width)]
+        total = torch.zeros_like(state.done)
         while bool((counts := self._ready(state)).any()):
-            piece, state = self._chunk(state, counts)
-            pieces.append(piece)
-        return self._joined(pieces, len(lengths)), state
+            output, state = self._chunk(state, counts, tap)
+            outputs.append(output)
+            total = total + counts
+        return torch.cat(outputs, dim=1), total, state
 
     def _ready(self, state: StreamState) -> Tensor:
         """(N,) frames of each stream's next chunk: a whole one, the rest of an ended one, or 0."""
@@ -115,7 +141,9 @@ class StreamingEncoder:
         there = subsampled_lengths(state.lengths, self._factor).clamp(min=0, max=chunk)
         return torch.where(state.ended | (there == chunk), there, torch.zeros_like(there))
 
-    def _chunk(self, state: StreamState, counts: Tensor) -> tuple[Encoded, StreamState]:
+    def _chunk(
+        self, state: StreamState, counts: Tensor, tap: Tap | None
+    ) -> tuple[Tensor, StreamState]:
         """Encode one chunk of the streams with a count above 0; only a last chunk may be short."""
         rows = torch.nonzero(counts)[:, 0]
         num_frames = int(counts.max())
@@ -129,28 +157,24 @@ class StreamingEncoder:
         keep = int(done.max())
         if self.context.left_context_frames >= 0:
             keep = min(keep, self.context.left_context_frames)
-        taps: list[Tensor] = []
-        tap = self.model.tap_into(taps)
         past = []
-        for number, block in enumerate(self.model.encoder.blocks, start=1):
+        for number, block in enumerate(self._blocks, start=1):
             assert isinstance(block, ConformerBlock)
             old = state.past[number - 1]
             new = Past(*(part[rows] for part in old))
             x, new = block.advance(x, positions, padding, hidden, new)
             past.append(_put(old, new, rows, keep))
-            if number in self.model.encoder.taps:
-                x = tap(x, counts[rows])
-        encoded = Encoded(
-            _spread(x, rows, counts), counts, [_spread(t, rows, counts) for t in taps]
-        )
-        return encoded, self._without_chunk(replace(state, past=tuple(past), done=done), counts)
+            if tap is not None:
+                # Streams without a chunk are there too: a length of 0 would be none.
+                x = tap(number, _spread(x, rows, counts), counts.clamp(min=1))[rows]
+        state = self._without_chunk(replace(state, past=tuple(past), done=done), counts)
+        return _spread(x, rows, counts), state
 
     def _subsampled(self, state: StreamState, rows: Tensor, num_frames: int) -> Tensor:
         """(n, Q, D) input of the first block."""
-        encoder = self.model.encoder
         window = (num_frames - 1) * self._factor + min_input_frames(self._factor)
         features, lengths = state.features[rows, :window], state.lengths[rows].clamp(max=window)
-        x: Tensor = encoder.subsampling(encoder.feature_norm(features, lengths), lengths)[0]
+        x: Tensor = self._subsampling(features, lengths)[0]
         return x
 
     def _without_chunk(self, state: StreamState, counts: Tensor) -> StreamState:
@@ -159,19 +183,6 @@ class StreamingEncoder:
         lengths = state.lengths - used
         place = torch.arange(int(lengths.max()), device=lengths.device) + used[:, None]
         return replace(state, features=_gathered(state.features, place, lengths), lengths=lengths)
-
-    def _joined(self, pieces: list[Encoded], num: int) -> Encoded:
-        """Concatenate pieces in time; all but a stream's last piece are complete chunks."""
-        like = self.model.encoder.subsampling.project.weight
-        nothing = like.new_zeros(num, 0, len(like))
-        none = torch.zeros(num, dtype=torch.int64, device=like.device)
-        taps = [nothing] * len(self.model.encoder.taps)
-        pieces = [Encoded(nothing, none, taps), *pieces]
-        return Encoded(
-            torch.cat([piece.out for piece in pieces], dim=1),
-            torch.stack([piece.lengths for piece in pieces]).sum(dim=0),
-            [torch.cat(t, dim=1) for t in zip(*(piece.taps for piece in pieces), strict=True)],
-        )
 
 
 def _check(features: Tensor, lengths: Tensor, state: StreamState) -> None:

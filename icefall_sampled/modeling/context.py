@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from icefall_sampled.config import EncoderConfig
+from icefall_sampled.audio import FRAME_SECONDS, WINDOW_SECONDS
+from icefall_sampled.config import ConformerConfig
+from icefall_sampled.errors import UserError
 from icefall_sampled.modeling.subsampling import min_input_frames
-
-FRAME_MS = 10.0  # from one input frame to the next
-WINDOW_MS = 25.0  # of audio in an input frame, centred on its 10 ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +29,12 @@ class Context:
     def __post_init__(self) -> None:
         """Raise ValueError for a value out of range."""
         if self.chunk_frames < 0:
-            raise ValueError(
+            raise UserError(
                 f"chunk_frames is {self.chunk_frames}, it must be positive, or 0 for the whole "
                 "utterance"
             )
         if self.left_context_frames < -1:
-            raise ValueError(
+            raise UserError(
                 f"left_context_frames is {self.left_context_frames}, it must be at least 0, or -1 "
                 "for all frames"
             )
@@ -52,7 +51,7 @@ class Context:
         return hidden
 
 
-def drawn_context(config: EncoderConfig) -> Context:
+def drawn_context(config: ConformerConfig) -> Context:
     """The context of one training batch: one of the config's chunk sizes, drawn uniformly.
 
     The draw uses torch's global generator, which is seeded for each process and saved in every
@@ -63,14 +62,14 @@ def drawn_context(config: EncoderConfig) -> Context:
     return Context(chunk_frames=chunks[chosen], left_context_frames=config.left_context_frames)
 
 
-def widest_context(config: EncoderConfig) -> Context:
+def widest_context(config: ConformerConfig) -> Context:
     """The widest context of training, used for utterances that are there as a whole."""
     chunk = 0 if 0 in config.chunk_frames else max(config.chunk_frames, default=0)
     return Context(chunk_frames=chunk, left_context_frames=config.left_context_frames)
 
 
 def chosen_context(
-    config: EncoderConfig, chunk_frames: int | None, left_context_frames: int | None
+    config: ConformerConfig, chunk_frames: int | None, left_context_frames: int | None
 ) -> Context:
     """The context that a user asks for; None takes the value of `widest_context`.
 
@@ -88,21 +87,21 @@ def chosen_context(
     return context
 
 
-def check_context(config: EncoderConfig, context: Context) -> None:
+def check_context(config: ConformerConfig, context: Context) -> None:
     """Raise ValueError where this encoder cannot run in the chunks of this context."""
     if context.chunk_frames and not config.causal:
-        raise ValueError(
+        raise UserError(
             f"chunk_frames is {context.chunk_frames}, it must be 0: this encoder was not trained "
             "for streaming (encoder.causal is false)"
         )
 
 
-def look_ahead_frames(config: EncoderConfig) -> int:
+def look_ahead_frames(config: ConformerConfig) -> int:
     """Number of input frames after a chunk's own that its last encoder frame depends on."""
     return min_input_frames(config.subsampling) - config.subsampling
 
 
-def latency_ms(config: EncoderConfig, chunk_frames: int) -> float:
+def chunk_latency_ms(config: ConformerConfig, chunk_frames: int) -> float:
     """The longest delay from a sound to its encoder frame, without computing time.
 
     The first sound of a chunk waits longest: for the rest of the chunk, for the look-ahead frames
@@ -110,4 +109,5 @@ def latency_ms(config: EncoderConfig, chunk_frames: int) -> float:
     delay is half a chunk shorter.
     """
     frames = chunk_frames * config.subsampling + look_ahead_frames(config)
-    return frames * FRAME_MS + (WINDOW_MS - FRAME_MS) / 2
+    frame_ms, window_ms = 1000 * FRAME_SECONDS, 1000 * WINDOW_SECONDS
+    return frames * frame_ms + (window_ms - frame_ms) / 2

@@ -15,8 +15,26 @@ class CtcHead(nn.Module):
     Nozaki and Komatsu 2021 (Eq. 7) add a linear map of the posterior to the hidden vector.
     """
 
-    def __init__(self, width: int, vocab_size: int, *, self_conditioning: bool = False) -> None:
+    def __init__(
+        self,
+        width: int,
+        vocab_size: int,
+        *,
+        joint: bool = True,
+        layers: tuple[int, ...] = (),
+        self_conditioning: bool = False,
+    ) -> None:
+        """Make the output layer.
+
+        Args:
+            width: D of the encoder.
+            vocab_size: V, classes with blank.
+            joint: whether there is joint CTC on the encoder's output.
+            layers: blocks after which Intermediate CTC is computed, counted from 1.
+            self_conditioning: whether their posteriors are fed back (SC-CTC).
+        """
         super().__init__()
+        self.joint, self.layers = joint, layers
         self.output = nn.Linear(width, vocab_size)
         self.feedback = nn.Linear(vocab_size, width) if self_conditioning else None
 

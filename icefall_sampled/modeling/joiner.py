@@ -24,7 +24,7 @@ class Joiner(nn.Module):
         self.encoder_projection = nn.Linear(encoder_width, config.width)
         self.predictor_projection = nn.Linear(predictor_width, config.width, bias=False)
         self.output = nn.Linear(config.width, vocab_size)
-        self.activation = config.activation
+        self.width, self.activation = config.width, config.activation
 
     def hidden(self, encoder: Tensor, predictor: Tensor) -> Tensor:
         """Two projections that broadcast against each other -> (…, J), the output layer's input."""

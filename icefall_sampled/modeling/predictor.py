@@ -11,10 +11,28 @@ plain indexing, whichever predictor it is.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 
 from icefall_sampled.config import PredictorConfig
+
+
+class Predictor(Protocol):
+    """Any `nn.Module` with these members; a recipe may bring its own."""
+
+    width: int
+    """P of its output."""
+
+    def __call__(self, history: Tensor) -> Tensor:
+        """(N, U + 1) labels that begin with blank -> (N, U + 1, P)."""
+
+    def initial_state(self, num: int, device: torch.device) -> Tensor:
+        """The state of N hypotheses before the first label, (N, …)."""
+
+    def step(self, labels: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(N,), state -> (N, P), state."""
 
 
 class LstmPredictor(nn.Module):
@@ -86,9 +104,6 @@ class StatelessPredictor(nn.Module):
         history = torch.cat([state, labels[:, None]], dim=1)
         mixed = self.convolution(self.embedding(history).transpose(1, 2))[..., 0]
         return self.out(torch.relu(mixed)), history[:, 1:]
-
-
-Predictor = LstmPredictor | StatelessPredictor
 
 
 def make_predictor(config: PredictorConfig, vocab_size: int) -> Predictor:

@@ -8,6 +8,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from icefall_sampled.lengths import padding_mask
+
 Length = TypeVar("Length", int, Tensor)
 
 # (kernel, stride) of each convolution, by the total subsampling factor.
@@ -42,8 +44,10 @@ class FeatureNorm(nn.Module):
     total: Tensor
     squares: Tensor
 
-    def __init__(self, num_features: int) -> None:
+    def __init__(self, num_features: int, *, gathers: bool = True) -> None:
         super().__init__()
+        self.gathers = gathers
+        """Whether training adds to the statistics; if it never does, features are left raw."""
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
         self.register_buffer("total", torch.zeros(num_features, dtype=torch.float64))
         self.register_buffer("squares", torch.zeros(num_features, dtype=torch.float64))
@@ -52,7 +56,7 @@ class FeatureNorm(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """(N, frames, num_features), (N,) -> the same shape; training adds to the statistics."""
-        if self.training:
+        if self.training and self.gathers:
             self._gather(features.detach(), lengths)
         mean = self.total / self.count.clamp(min=1)
         variance = self.squares / self.count.clamp(min=1) - mean * mean
@@ -96,8 +100,3 @@ class Subsampling(nn.Module):
         maps = self.convolutions(features[:, None])  # (N, channels, T, bins)
         out = self.project(maps.transpose(1, 2).flatten(2))
         return out, subsampled_lengths(lengths, self.factor)
-
-
-def padding_mask(lengths: Tensor, max_length: int) -> Tensor:
-    """(N,) -> (N, max_length), true where there is only padding."""
-    return torch.arange(max_length, device=lengths.device) >= lengths[:, None]

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from icefall_sampled.config import (
     Config,
+    ConformerConfig,
     CtcConfig,
     DataConfig,
-    EncoderConfig,
     JoinerConfig,
     OptimizerConfig,
     PredictorConfig,
@@ -33,6 +33,7 @@ from icefall_sampled.recipes.variants import auxiliaries, softmaxes, with_pruned
 BATCH_SECONDS = 144.0
 """32 utterances of 4.5 seconds: ESPnet's batch on one of its four GPUs."""
 WIDTH = 512
+NUM_LAYERS = 12
 WARMUP_STEPS = 25_000
 
 
@@ -58,9 +59,9 @@ def espnet_transducer(recipe: Path, *, corpus: str) -> Config:
             probability=1.0, time_warp_frames=5, feature_mask_bins=30, num_frame_masks=2,
             frame_mask_frames=40,
         ),
-        encoder=EncoderConfig(
-            num_layers=12, width=WIDTH, num_heads=4, feedforward_width=2048, kernel_frames=15,
-            dropout=0.3,
+        encoder=ConformerConfig(
+            num_layers=NUM_LAYERS, width=WIDTH, num_heads=4, feedforward_width=2048,
+            kernel_frames=15, dropout=0.3,
         ),
         ctc=CtcConfig(joint_weight=0.5),
         predictor=PredictorConfig(embedding_width=1024, hidden_width=512, dropout=0.2),
@@ -80,7 +81,7 @@ def table_two(base: Config) -> dict[str, Config]:
     One more variant, `pruned`, is not in the paper: `full` with k2's pruned loss. Intermediate CTC
     is computed after the middle block, as in Lee and Watanabe 2021.
     """
-    endings = auxiliaries(base.ctc, layers=(base.encoder.num_layers // 2,))
+    endings = auxiliaries(base.ctc, layers=(NUM_LAYERS // 2,))
     rows = {"full": softmaxes(500)["full"]}
     for name in ("batch_uniform", "example_uniform", "example_ctc"):
         rows.update({f"{name}_{k}": softmaxes(k)[name] for k in (500, 1000)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from icefall_sampled import checkpoint
 from icefall_sampled.config import from_json
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import read_json, read_text
 
 NOT_RUN = "not run"
 
@@ -77,7 +78,7 @@ def row_of(rows: Iterable[R], variant: str) -> R:
     by_name = {row.variant: row for row in rows}
     if variant not in by_name:
         known = ", ".join(by_name)
-        raise ValueError(f"rows: there is no {variant!r}, it must be one of {known}")
+        raise UserError(f"rows: there is no {variant!r}, it must be one of {known}")
     return by_name[variant]
 
 
@@ -88,13 +89,16 @@ def read_table(path: Path) -> PaperTable:
         ValueError: where there is none, or it is not one; names what is wrong.
     """
     if not path.is_file():
-        raise ValueError(f"table is {path}, it must be a recipe's local/paper_table.json")
-    table = from_json(PaperTable, path.read_text(encoding="utf-8"))
+        raise UserError(f"table is {path}, it must be a recipe's local/paper_table.json")
+    try:
+        table = from_json(PaperTable, read_text(path))
+    except UserError as error:
+        raise UserError(f"{path} is not a table: {error}") from error
     if table.unit not in ("WER", "CER"):
-        raise ValueError(f"unit in {path} is {table.unit!r}, it must be WER or CER")
+        raise UserError(f"unit in {path} is {table.unit!r}, it must be WER or CER")
     for row in table.rows:
         if len(row.paper) != len(table.sets):
-            raise ValueError(
+            raise UserError(
                 f"paper of {row.variant} in {path} is {len(row.paper)} numbers, it must be one "
                 f"for each of the {len(table.sets)} sets"
             )
@@ -104,7 +108,7 @@ def read_table(path: Path) -> PaperTable:
 def scores_of(exp_dir: Path) -> dict[str, dict[str, Any]]:
     """The scores of a run by the settings of decoding, then by set; empty if it has none."""
     return {
-        path.stem.removeprefix("scores-"): json.loads(path.read_text(encoding="utf-8"))
+        path.stem.removeprefix("scores-"): read_json(path)
         for path in sorted(exp_dir.glob("*/scores-*.json"))
     }
 
@@ -112,7 +116,7 @@ def scores_of(exp_dir: Path) -> dict[str, dict[str, Any]]:
 def memory_of(exp_dir: Path) -> dict[str, float]:
     """Peak MiB of a training step by softmax; empty if it was not measured."""
     path = exp_dir / "memory.json"
-    measured: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    measured: dict[str, float] = read_json(path) if path.is_file() else {}
     return measured
 
 
@@ -145,16 +149,6 @@ def rate(counts: dict[str, int]) -> str:
     """`percent` as a cell of a table."""
     value = percent(counts)
     return "-" if value is None else f"{value:.2f}"
-
-
-def markdown(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table in columns of equal width."""
-    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
-    lines = [
-        "| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |"
-        for row in [header, ["-" * w for w in widths], *rows]
-    ]
-    return "\n".join(lines)
 
 
 def decoded_on(exp_dirs: Iterable[Path]) -> str:

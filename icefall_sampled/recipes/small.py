@@ -11,9 +11,9 @@ from pathlib import Path
 
 from icefall_sampled.config import (
     Config,
+    ConformerConfig,
     CtcConfig,
     DataConfig,
-    EncoderConfig,
     JoinerConfig,
     OptimizerConfig,
     PredictorConfig,
@@ -48,7 +48,7 @@ def small_transducer(
             num_workers=1,
         ),
         spec_augment=SpecAugmentConfig(probability=0.0),
-        encoder=EncoderConfig(
+        encoder=ConformerConfig(
             subsampling=6, subsampling_channels=32, num_layers=6, width=144, num_heads=4,
             feedforward_width=288, kernel_frames=15, dropout=0.0,
         ),

@@ -61,13 +61,7 @@ def lengths_check(name: str, lengths: Tensor, low: int, high: int) -> Check:
     return bad, lambda: f"{name} must be in [{low}, {high}], was {show(lengths[bad])}"
 
 
-def targets_check(targets: Tensor, valid: Tensor, vocab_size: int) -> Check:
+def targets_check(targets: Tensor, padding: Tensor, vocab_size: int) -> Check:
     """Every target that is not padding is in [1, V)."""
-    bad = (targets.lt(1) | targets.ge(vocab_size)) & valid
+    bad = (targets.lt(1) | targets.ge(vocab_size)) & ~padding
     return bad, lambda: f"targets must be in [1, {vocab_size}), was {show(targets[bad])}"
-
-
-def valid_positions(size: int, lengths: Tensor) -> Tensor:
-    """(N, size) booleans, true before each row's length."""
-    valid: Tensor = torch.arange(size, device=lengths.device) < lengths[:, None]
-    return valid

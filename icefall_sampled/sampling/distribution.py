@@ -8,11 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from icefall_sampled.lengths import padding_mask
 from icefall_sampled.sampling.checks import (
     check_lengths_shape,
     lengths_check,
     raise_first,
-    valid_positions,
 )
 
 
@@ -48,11 +48,16 @@ def mean_posterior(ctc_log_probs: Tensor, lengths: Tensor) -> Tensor:
     check_lengths_shape("lengths", lengths, num_rows)
     lengths = lengths.to(ctc_log_probs.device)
     raise_first([lengths_check("lengths", lengths, 1, num_frames)])
-    padding = ~valid_positions(num_frames, lengths)
+    return posterior_sum(ctc_log_probs, lengths).div_(lengths[:, None])
+
+
+def posterior_sum(ctc_log_probs: Tensor, lengths: Tensor) -> Tensor:
+    """`mean_posterior` times the lengths, which may be 0; unchecked, so that it can be traced."""
+    padding = padding_mask(lengths, ctc_log_probs.shape[1])
     posterior = ctc_log_probs.masked_fill(padding[:, :, None], -torch.inf)
     if posterior.dtype != torch.float64:
         posterior = posterior.float()  # sums of half precision lose digits
-    return posterior.exp_().sum(1).div_(lengths[:, None])
+    return posterior.exp_().sum(1)
 
 
 @torch.no_grad()

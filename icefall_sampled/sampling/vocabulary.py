@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from icefall_sampled.lengths import padding_mask
 from icefall_sampled.sampling.checks import (
     Check,
     check_shapes,
@@ -19,7 +20,6 @@ from icefall_sampled.sampling.checks import (
     raise_first,
     show,
     targets_check,
-    valid_positions,
 )
 
 STRATEGIES = ("example", "batch")
@@ -90,13 +90,13 @@ def sample_vocabulary(
     _check_arguments(targets, target_lengths, vocab_size, num_sampled, strategy, probs)
     device = targets.device if probs is None else probs.device
     targets, target_lengths = targets.to(device), target_lengths.to(device)
-    valid = valid_positions(targets.shape[1], target_lengths)
-    safe, positive = _positives(targets, valid, vocab_size)
+    padding = padding_mask(target_lengths, targets.shape[1])
+    safe, positive = _positives(targets, padding, vocab_size)
     if strategy == "batch":
         positive = positive.any(0, keepdim=True)
     num_positive = positive.sum(1)
     num_classes = min(num_sampled, vocab_size)
-    _check_values(targets, target_lengths, valid, probs, vocab_size, num_positive, num_classes)
+    _check_values(targets, target_lengths, padding, probs, vocab_size, num_positive, num_classes)
     if strategy == "batch" and probs is not None and probs.dim() == 2:
         probs = _mean_weights(probs)
     return _highest(_race(positive, probs, generator), positive, safe, num_classes)
@@ -137,10 +137,10 @@ def likely_vocabulary(
         )
     vocab_size = probs.shape[1]
     targets, target_lengths = targets.to(probs.device), target_lengths.to(probs.device)
-    valid = valid_positions(targets.shape[1], target_lengths)
-    safe, positive = _positives(targets, valid, vocab_size)
+    padding = padding_mask(target_lengths, targets.shape[1])
+    safe, positive = _positives(targets, padding, vocab_size)
     num_positive = positive.sum(1)
-    _check_values(targets, target_lengths, valid, probs, vocab_size, num_positive, vocab_size)
+    _check_values(targets, target_lengths, padding, probs, vocab_size, num_positive, vocab_size)
     scores = probs.to(_precision(probs)).clamp(max=_POSITIVE_SCORE)
     num_classes = min(int(num_positive.max()) + num_negatives, vocab_size)
     if within is not None:
@@ -159,8 +159,8 @@ def max_positives(targets: Tensor, target_lengths: Tensor, *, strategy: str = "e
     """
     check_shapes(targets, target_lengths)
     _check_strategy(strategy)
-    valid = valid_positions(targets.shape[1], target_lengths.to(targets.device))
-    labels = torch.where(valid, targets, 0)
+    padding = padding_mask(target_lengths.to(targets.device), targets.shape[1])
+    labels = targets.masked_fill(padding, 0)
     if strategy == "batch":
         labels = labels.reshape(1, -1)
     blank = labels.new_zeros(labels.shape[0], 1)
@@ -168,9 +168,9 @@ def max_positives(targets: Tensor, target_lengths: Tensor, *, strategy: str = "e
     return int((ordered[:, 1:] != ordered[:, :-1]).sum(1).max()) + 1
 
 
-def _positives(targets: Tensor, valid: Tensor, vocab_size: int) -> tuple[Tensor, Tensor]:
+def _positives(targets: Tensor, padding: Tensor, vocab_size: int) -> tuple[Tensor, Tensor]:
     """(N, U) targets with blank in the padding, and which of the (N, V) classes are positives."""
-    safe = torch.where(valid, targets, 0).long()
+    safe = targets.masked_fill(padding, 0).long()
     positive = torch.zeros(len(targets), vocab_size, dtype=torch.bool, device=targets.device)
     positive[:, 0] = True
     # A target out of range is reported later. Without the clamp it would crash a GPU here.
@@ -248,7 +248,7 @@ def _check_arguments(
 def _check_values(
     targets: Tensor,
     target_lengths: Tensor,
-    valid: Tensor,
+    padding: Tensor,
     probs: Tensor | None,
     vocab_size: int,
     num_positive: Tensor,
@@ -257,7 +257,7 @@ def _check_values(
     """The checks that need the values of tensors."""
     checks: list[Check] = [
         lengths_check("target_lengths", target_lengths, 0, targets.shape[1]),
-        targets_check(targets, valid, vocab_size),
+        targets_check(targets, padding, vocab_size),
         (
             num_positive.gt(num_classes),
             lambda: (

@@ -13,11 +13,10 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from icefall_sampled.data import Batch
-from icefall_sampled.modeling import Losses, Transducer
+from icefall_sampled.modeling import Transducer
+from icefall_sampled.training.objective import Losses
 
 MIB = 2**20
-LOSSES = ("total", "transducer", "simple", "ctc", "interctc")
-"""What a model may have, by their names in `Losses`."""
 
 
 def peak_memory_mib(device: torch.device) -> float:
@@ -43,10 +42,8 @@ class Meter:
 
     def add(self, batch: Batch, losses: Losses) -> None:
         """Count one batch in."""
-        for name in LOSSES:
-            value = getattr(losses, name)
-            if value is not None:
-                self._add(name, value.detach())
+        for name, value in {"total": losses.total, **losses.parts}.items():
+            self._add(name, value.detach())
         if losses.vocabulary is not None:
             self._add("positives", losses.vocabulary.num_positive.float().mean())
         self.speech_seconds += batch.duration_seconds

@@ -14,12 +14,16 @@ from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config, from_json, to_json
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.parallel import World
-from icefall_sampled.tokens import TokenTable
+from icefall_sampled.running_mean import RunningMean
+from icefall_sampled.tokens import OWN_TABLE, TokenTable
+from icefall_sampled.training.objective import Objective
 
 logger = logging.getLogger(__name__)
 
 # What must not differ between the command that began a run and the one that continues it.
-ARCHITECTURE = ("encoder", "ctc", "predictor", "joiner", "loss.kind")
+ARCHITECTURE = (
+    "encoder", "ctc", "predictor", "joiner", "loss.kind", "training.freeze", "optimizer.factors",
+)  # fmt: skip
 
 
 class Run:
@@ -28,14 +32,18 @@ class Run:
     def __init__(
         self,
         config: Config,
-        model: Transducer,
+        objective: Objective,
         optimizer: torch.optim.Optimizer,
         tokens: TokenTable,
         world: World,
     ) -> None:
-        self.config, self.model, self.optimizer = config, model, optimizer
+        self.config, self.objective, self.optimizer = config, objective, optimizer
+        self.model: Transducer = objective.model
         self.tokens, self.world = tokens, world
+        self.factories: dict[str, str] = self.model.factories.names()
         self.scaler = torch.cuda.amp.GradScaler(enabled=config.training.precision == "float16")
+        every = config.training.mean_every_steps
+        self.mean = RunningMean(self.model) if every else None
         self.step = 0
         self.epoch = 0
         self.batches = 0  # of this epoch, on this rank, trained on
@@ -55,6 +63,8 @@ class Run:
         if not finite:
             logger.warning("step %d skipped: the gradient is not finite", self.step + 1)
         self.step += 1
+        if self.mean is not None and self.step % self.config.training.mean_every_steps == 0:
+            self.mean.add(self.model)
 
     def save(self, dev_loss: float | None) -> None:
         """Write a checkpoint; `dev_loss` (None: not measured) decides whether it is the best."""
@@ -75,6 +85,9 @@ class Run:
     def _state(self, rng: list[object]) -> dict[str, Any]:
         return {
             "model": self.model.state_dict(),
+            "objective": self.objective.own_state(),
+            "factories": self.factories,
+            "mean": None if self.mean is None else self.mean.state(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "config": to_json(self.config),
@@ -97,19 +110,30 @@ class Run:
         self._counted_from = now
         return self.processor_seconds
 
-    def resume(self) -> None:
-        """Go on from the latest checkpoint in `exp_dir`, if there is one.
+    def _load_optimizer(self, state: dict[str, Any]) -> None:
+        """The optimizer's state, but the settings that this command asks for."""
+        groups = self.optimizer.param_groups
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+        self.optimizer.load_state_dict(state)
+        for group, wanted in zip(self.optimizer.param_groups, settings, strict=True):
+            group.update(wanted)
+
+    def resume(self) -> bool:
+        """Go on from the latest checkpoint in `exp_dir`; return whether there is one.
 
         Raises:
             CheckpointError: where it is of another model or vocabulary, or damaged.
         """
         found = checkpoint.find(self.config.exp_dir)
         if not found:
-            return
+            return False
         state = checkpoint.load(found[-1])
         self._check(state, str(found[-1]))
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.objective.load_own_state(state["objective"])
+        self._load_optimizer(state["optimizer"])
+        if self.mean is not None and state["mean"] is not None:
+            self.mean.load(state["mean"])
         self.scaler.load_state_dict(state["scaler"])
         for name in ("step", "epoch", "batches", "bad_steps", "widened", "best"):
             setattr(self, name, state[name])
@@ -124,15 +148,26 @@ class Run:
             )
             self.batches = 0
         logger.info("continuing from %s at step %d", found[-1], self.step)
+        return True
 
     def _check(self, state: dict[str, Any], name: str) -> None:
         if state["tokens"] != self.tokens.fingerprint:
             raise CheckpointError(
                 f"{name} was trained with another vocabulary ({state['vocab_size']} classes) than "
                 f"data.lang_dir {self.config.data.lang_dir} ({self.tokens.vocab_size} classes); "
-                "choose another exp_dir or the lang_dir of that run"
+                f"its own is in {self.config.exp_dir / OWN_TABLE}: go on with it as data.lang_dir, "
+                "or choose another exp_dir and start from this model (training.init_from)"
             )
-        was = from_json(Config, state["config"])
+        for part, before in state["factories"].items():
+            if before != self.factories[part]:
+                logger.warning("%s: made by %s, now by %s", part, before, self.factories[part])
+        try:
+            was = from_json(Config, state["config"], parts=self.model.factories.config_classes())
+        except ValueError as error:  # fields of another encoder, for example
+            raise CheckpointError(
+                f"{name} was trained with other parts: {error}; choose another exp_dir to train "
+                "another model"
+            ) from error
         for part in ARCHITECTURE:
             before, wanted = attrgetter(part)(was), attrgetter(part)(self.config)
             if before != wanted:

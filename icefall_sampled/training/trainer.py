@@ -1,13 +1,14 @@
 """The training loop, from top to bottom.
 
-A recipe that is special replaces a function it passes to `train` (how the model is made, how
-cuts are read); it does not copy this file.
+A recipe that is special replaces a part that it passes to `train` (encoder, predictor, optimizer);
+it does not copy this file.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -24,13 +25,18 @@ from icefall_sampled.config import Config, check
 from icefall_sampled.data import Batch, Rejects, read_cuts, usable_cuts
 from icefall_sampled.data.augment import SpecAugment
 from icefall_sampled.data.loading import epoch_batches
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import replacing
 from icefall_sampled.losses import lattice
-from icefall_sampled.modeling import Losses, Transducer
+from icefall_sampled.modeling import Factories
+from icefall_sampled.modeling.encoder import check_output, frame_counter
 from icefall_sampled.modeling.pruned import warmth
+from icefall_sampled.optimizer import set_learning_rate
 from icefall_sampled.parallel import World, world
-from icefall_sampled.tokens import load_tokens
+from icefall_sampled.tokens import OWN_TABLE, load_tokens, token_file
+from icefall_sampled.training.init import start_from, write_report
 from icefall_sampled.training.metrics import Board, Meter, peak_memory_mib, sampled_mass
-from icefall_sampled.training.optimizer import make_optimizer, set_learning_rate
+from icefall_sampled.training.objective import Losses, Objective
 from icefall_sampled.training.run import Run
 from icefall_sampled.training.stop import StopSignal
 from icefall_sampled.training.validation import validate
@@ -40,17 +46,20 @@ logger = logging.getLogger(__name__)
 MAX_BAD_STEPS = 20  # steps in a row without a finite gradient before the run is given up
 
 
-class TrainingDiverged(ValueError):
+class TrainingDiverged(UserError):
     """Gradients were not finite for too many steps in a row."""
 
 
 def train(
     config: Config,
     *,
-    make_model: Callable[[Config, int], Transducer] = Transducer,
-    read: Callable[..., CutSet] = read_cuts,
+    factories: Factories | None = None,
 ) -> None:
     """Train until `training.max_steps`, or until interrupted; called again, go on from there.
+
+    Args:
+        config: everything that decides what is computed.
+        factories: what makes encoder, predictor and optimizer; by default ours.
 
     Raises:
         ValueError: for a config, data or checkpoint that cannot be used (before any training).
@@ -69,20 +78,25 @@ def train(
         if config.loss.kind == "pruned":
             lattice.package_for(here.device)
         tokens = load_tokens(config.data.lang_dir)
-        subsampling = config.encoder.subsampling
+        seed_everything(config.training.seed)
+        factories = factories or Factories()
+        model = factories.model(config, tokens.vocab_size)
+        objective = Objective(model, config).to(here.device).train()
+        check_output(model.encoder, here.device)
+        frames = frame_counter(model.encoder)
         cuts, rejects = usable_cuts(
-            read(config.data.train_cuts, argument="data.train_cuts"), tokens, config.data,
-            subsampling=subsampling, quiet=not here.is_main,
+            read_cuts(config.data.train_cuts, argument="data.train_cuts"), tokens, config.data,
+            output_frames=frames, quiet=not here.is_main,
         )  # fmt: skip
         dev_cuts, dev_rejects = usable_cuts(
-            read(config.data.dev_cuts, argument="data.dev_cuts"), tokens, config.data,
-            subsampling=subsampling, allow_unknown=True, quiet=not here.is_main,
+            read_cuts(config.data.dev_cuts, argument="data.dev_cuts"), tokens, config.data,
+            output_frames=frames, allow_unknown=True, quiet=not here.is_main,
         )  # fmt: skip
-        seed_everything(config.training.seed)
-        model = make_model(config, tokens.vocab_size).to(here.device)
         seed_everything(config.training.seed + here.rank)
-        run = Run(config, model, make_optimizer(model, config.optimizer), tokens, here)
-        run.resume()
+        optimizer = factories.optimizer(objective, config.optimizer)
+        run = Run(config, objective, optimizer, tokens, here)
+        if not run.resume():
+            _begin(run)
         board = Board(config.exp_dir, enabled=here.is_main, step=run.step)
         try:
             _loop(run, cuts, rejects, board, lambda: validate(run, dev_cuts, dev_rejects))
@@ -90,12 +104,27 @@ def train(
             board.close()
 
 
+def _begin(run: Run) -> None:
+    """Start a run: from a trained model where the config names one; keep its token table."""
+    training, exp_dir = run.config.training, run.config.exp_dir
+    if training.init_from is not None:
+        started = start_from(
+            training.init_from, run.objective, run.tokens, lang_dir=training.init_lang_dir
+        )
+        if run.world.is_main:
+            write_report(exp_dir, started, training.init_from)
+    if run.world.is_main:
+        table = token_file(run.config.data.lang_dir)
+        with replacing(exp_dir / OWN_TABLE / table.name) as temporary:
+            shutil.copyfile(table, temporary)
+
+
 def _loop(
     run: Run, cuts: CutSet, rejects: Rejects, board: Board, on_dev: Callable[[], dict[str, float]]
 ) -> None:
     """Steps, with a line of TensorBoard, a validation and a checkpoint every so often."""
     training = run.config.training
-    model = wrapped(run.model, run.world)
+    model = wrapped(run.objective, run.world)
     meter = Meter()
     bar = tqdm(total=training.max_steps, initial=run.step, unit="step", desc="training",
                disable=not run.world.is_main, mininterval=1.0)  # fmt: skip
@@ -158,7 +187,7 @@ def forward(model: nn.Module, batch: Batch, run: Run, *, with_transducer: bool) 
     precision = run.config.training.precision
     dtype = torch.float16 if precision == "float16" else torch.bfloat16
     source = batch if batch.ids else placeholder(batch, run.world.device)
-    run.model.encoder.feature_norm.frozen = not batch.ids
+    run.model.feature_norm.frozen = not batch.ids
     with torch.autocast(run.world.device.type, dtype=dtype, enabled=precision != "float32"):
         losses: Losses = model(
             source.features, source.lengths, source.targets, source.target_lengths,
@@ -184,7 +213,7 @@ def _batches(run: Run, cuts: CutSet, rejects: Rejects) -> Iterator[Batch]:
             augmented = augment(batch.features, batch.lengths)
             yield replace(batch, features=augmented).to(here.device)
         if run.batches == 0:
-            raise ValueError("data: the sampler gave no batch, there must be at least one")
+            raise UserError("data: the sampler gave no batch, there must be at least one")
         run.epoch, run.batches = run.epoch + 1, 0
 
 
@@ -244,4 +273,4 @@ def seed_everything(seed: int) -> None:
 def _check_precision(config: Config, device: torch.device) -> None:
     precision = config.training.precision
     if precision != "float32" and device.type != "cuda":
-        raise ValueError(f"training.precision is {precision}, without a GPU it must be float32")
+        raise UserError(f"training.precision is {precision}, without a GPU it must be float32")

@@ -13,14 +13,10 @@ from icefall_sampled.data.loading import ordered_batches
 from icefall_sampled.data.rejects import Rejects
 from icefall_sampled.decoding.scoring import Result, score
 from icefall_sampled.decoding.searches.greedy import greedy
-from icefall_sampled.training.metrics import LOSSES
 from icefall_sampled.training.run import Run
 
 UNITS = ("words", "characters")
-_SUMS = (
-    "utterances", *LOSSES, *(f"batches with {name}" for name in LOSSES),
-    *UNITS, *(f"errors in {unit}" for unit in UNITS), "texts with spaces",
-)  # fmt: skip
+_COUNTS = ("utterances", *UNITS, *(f"errors in {unit}" for unit in UNITS), "texts with spaces")
 
 
 def validate(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
@@ -38,18 +34,19 @@ def validate(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
     devices = [run.world.device] if run.world.device.type == "cuda" else []
     with torch.random.fork_rng(devices), torch.no_grad():
         torch.manual_seed(run.config.training.seed)
-        run.model.eval()
+        run.objective.eval()
         sums = _measure(run, cuts, rejects)
-        run.model.train()
-    # Every sum, whether there or not: a process without dev utterances has none of them.
-    return _means(dict(zip(_SUMS, run.world.sum(*(sums[name] for name in _SUMS)), strict=True)))
+        run.objective.train()
+    # The same sums in each process, although one without dev utterances has none of them.
+    return _means(dict(zip(sums, run.world.sum(*sums.values()), strict=True)), run.objective.names)
 
 
 def _measure(run: Run, cuts: CutSet, rejects: Rejects) -> dict[str, float]:
     """The sums over this process' share of dev."""
     config, here = run.config, run.world
     with_transducer = run.step > config.loss.ctc_only_steps
-    sums = dict.fromkeys(_SUMS, 0.0)
+    names = ("total", *run.objective.names)
+    sums = dict.fromkeys([*_COUNTS, *names, *(f"batches with {name}" for name in names)], 0.0)
     batches = ordered_batches(
         cuts, run.tokens, max_duration_seconds=config.data.max_duration_seconds,
         rank=here.rank, world_size=here.size,
@@ -76,13 +73,11 @@ def _add_losses(
     num = len(tensors[0])
     if num == 0:
         return
-    losses = run.model(*tensors, with_transducer=with_transducer)
+    losses = run.objective(*tensors, with_transducer=with_transducer)
     sums["utterances"] += num
-    for name in LOSSES:
-        value = getattr(losses, name)
-        if value is not None:
-            sums[name] += float(value) * num
-            sums[f"batches with {name}"] += 1
+    for name, value in {"total": losses.total, **losses.parts}.items():
+        sums[name] += float(value) * num
+        sums[f"batches with {name}"] += 1
 
 
 def _add_errors(sums: dict[str, float], run: Run, batch: Batch) -> None:
@@ -100,10 +95,12 @@ def _add_errors(sums: dict[str, float], run: Run, batch: Batch) -> None:
     sums["texts with spaces"] += sum(len(r.reference) > 1 for r in results)
 
 
-def _means(sums: dict[str, float]) -> dict[str, float]:
+def _means(sums: dict[str, float], names: tuple[str, ...]) -> dict[str, float]:
     """Means over all processes; "loss" is what the best checkpoint is chosen by."""
     result = {
-        name: sums[name] / sums["utterances"] for name in LOSSES if sums[f"batches with {name}"]
+        name: sums[name] / sums["utterances"]
+        for name in ("total", *names)
+        if sums[f"batches with {name}"]
     }
     rates = {unit: 100.0 * sums[f"errors in {unit}"] / sums[unit] for unit in UNITS if sums[unit]}
     if "words" in rates and sums["texts with spaces"]:

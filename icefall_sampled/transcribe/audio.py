@@ -16,7 +16,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from icefall_sampled.data.features import SAMPLING_RATE
+from icefall_sampled.audio import SAMPLING_RATE
+from icefall_sampled.errors import UserError
 
 Samples = NDArray[np.float32]
 
@@ -32,7 +33,7 @@ _GUESSED_LENGTHS = {"mp3", "aac", "ac3", "mpegts", "mpeg", "amr"}
 logger = logging.getLogger(__name__)
 
 
-class Unreadable(ValueError):
+class Unreadable(UserError):
     """A file, or a part of one, cannot be read; the message gives the reason, not the name."""
 
 

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 
+from icefall_sampled.allocations import available_mib, peak_allocated_mib
+from icefall_sampled.audio import FRAME_SAMPLES, SAMPLING_RATE
 from icefall_sampled.config import SearchConfig
-from icefall_sampled.data.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.data.features import make_fbank
 from icefall_sampled.decoding.search import search
 from icefall_sampled.decoding.searches.hypothesis import Hypothesis
-from icefall_sampled.memory import MIB, peak_allocated_mib
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.modeling.subsampling import min_input_frames
 from icefall_sampled.transcribe.audio import Samples
 
 _SHARE = 0.5
 """Share of the free memory to use: other processes need some, and allocators fragment it."""
-_CGROUP = Path("/sys/fs/cgroup")
-_FRAME = SAMPLING_RATE // 100
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +40,7 @@ class Decoder:
         self._model, self._config = model, config
         self._max_batch_seconds = max_batch_seconds
         self._fbank = make_fbank()
-        self._needed = min_input_frames(model.config.encoder.subsampling)
+        self._needed = model.encoder.min_input_frames
         self._measured_seconds = 0.0
         self._mib = 0.0
 
@@ -96,33 +93,4 @@ class Decoder:
 
 def _num_frames(samples: Samples) -> int:
     """Number of feature frames: one for each 10 ms, and one for a rest of at least 5 ms."""
-    return (len(samples) + _FRAME // 2) // _FRAME
-
-
-def available_mib(device: torch.device) -> float:
-    """Free memory on a device; for the CPU, also within the limit of the container."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return (free + unused) / MIB
-    return min(_host_bytes(), _container_bytes()) / MIB
-
-
-def _host_bytes() -> float:
-    """MemAvailable on Linux; 4 GiB on other systems."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return 4096.0 * MIB
-    sizes = dict(line.split(":", 1) for line in lines)
-    return 1024.0 * int(sizes["MemAvailable"].split()[0])
-
-
-def _container_bytes() -> float:
-    """Memory left in the control group; infinity if it sets no limit."""
-    try:
-        limit = int((_CGROUP / "memory.max").read_text(encoding="ascii"))
-        used = int((_CGROUP / "memory.current").read_text(encoding="ascii"))
-    except (OSError, ValueError):  # no such file, or the word max
-        return float("inf")
-    return float(max(limit - used, 0))
+    return (len(samples) + FRAME_SAMPLES // 2) // FRAME_SAMPLES

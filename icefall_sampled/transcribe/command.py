@@ -34,6 +34,7 @@ from tyro.conf import Positional
 
 from icefall_sampled import cli
 from icefall_sampled.config import SearchConfig
+from icefall_sampled.errors import UserError
 from icefall_sampled.export import open_model
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.tokens import TokenTable
@@ -69,6 +70,9 @@ class TranscribeConfig(SearchConfig):
     """A file; or a folder, which exists or ends in a slash. By default standard output."""
     overwrite: bool = False
     """In a folder, transcribe again and replace existing transcripts."""
+    model_code: Path | None = None
+    """File whose functions made the model's own parts, where they are not of an installed package:
+    its code is run."""
     avg: int = 5
     """For a run, how many of the latest checkpoints to average; 0 takes the best on dev."""
     max_segment_seconds: float | None = None
@@ -107,7 +111,7 @@ def transcribe(
     A transcript with `problem` set could not be read to its end; it may have no parts.
 
     Raises:
-        ValueError: if the overlap is too long for the segments.
+        UserError: if the overlap is too long for the segments.
     """
     longest, overlap = _lengths(config, trained=model.config.data.max_utterance_seconds)
     decoder = Decoder(model, config, max_batch_seconds=config.max_batch_seconds)
@@ -164,7 +168,7 @@ def _lengths(config: TranscribeConfig, *, trained: float) -> tuple[float, float]
     if overlap is None:
         overlap = min(longest / 4, _LONGEST_OVERLAP_SECONDS)
     if overlap > longest / 4:
-        raise ValueError(
+        raise UserError(
             f"overlap_seconds is {overlap:g}, it must be at most a quarter of a segment, "
             f"which has {longest:g} s"
         )
@@ -225,7 +229,7 @@ def main() -> None:
         overwrite=config.overwrite,
         with_name=with_name,
     ) as output:
-        model, tokens = open_model(config.model, avg=config.avg)
+        model, tokens = open_model(config.model, avg=config.avg, code=config.model_code)
         all_read = _write_all(config, model, tokens, sources, output)
     if not all_read:
         sys.exit(1)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from icefall_sampled.errors import UserError
 from icefall_sampled.files import replacing
 from icefall_sampled.transcribe.captions import srt
 from icefall_sampled.transcribe.sources import Source
@@ -82,7 +83,7 @@ class _Folder(Output):
         self, folder: Path, sources: Sequence[Source], format: str, *, overwrite: bool
     ) -> None:
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"output is {folder}/, it must be a folder and not a file")
+            raise UserError(f"output is {folder}/, it must be a folder and not a file")
         folder.mkdir(parents=True, exist_ok=True)
         self._format, self._overwrite = format, overwrite
         self._paths = _paths(folder, sources, SUFFIX[format])
@@ -104,7 +105,7 @@ def _paths(folder: Path, sources: Sequence[Source], suffix: str) -> dict[Source,
     """a/b.srt for a/b.wav; if there is also a/b.mp3, a/b.wav.srt and a/b.mp3.srt.
 
     Raises:
-        ValueError: if two transcripts would still have the same path.
+        UserError: if two transcripts would still have the same path.
     """
     stems = Counter(source.relative.with_suffix("") for source in sources)
     paths: dict[Source, Path] = {}
@@ -115,7 +116,7 @@ def _paths(folder: Path, sources: Sequence[Source], suffix: str) -> dict[Source,
         path = folder / kept.with_name(kept.name + suffix)
         other = taken.setdefault(path, source)
         if other != source:
-            raise ValueError(
+            raise UserError(
                 f"output is {folder}, in which {other.name} and {source.name} would both be "
                 f"{path.name}: they must have different names"
             )
@@ -124,11 +125,11 @@ def _paths(folder: Path, sources: Sequence[Source], suffix: str) -> dict[Source,
 
 
 def _beside_sound(path: Path, sources: Sequence[Source]) -> Path:
-    """The path; ValueError if it is that of a source, which must not be overwritten."""
+    """The path; UserError if it is that of a source, which must not be overwritten."""
     for source in sources:
         sound = Path(source.name)
         if path.exists() and sound.exists() and path.samefile(sound):
-            raise ValueError(f"output is {path}, it must be another file than what is transcribed")
+            raise UserError(f"output is {path}, it must be another file than what is transcribed")
     return path
 
 
@@ -152,14 +153,14 @@ def open_output(
         with_name: see `as_bytes`; unused for a folder, where the file's name says it.
 
     Raises:
-        ValueError: if the format and the paths do not fit together.
+        UserError: if the format and the paths do not fit together.
         OSError: if it cannot be written.
     """
     if where is not None and (where.endswith("/") or Path(where).is_dir()):
         yield _Folder(Path(where), sources, format, overwrite=overwrite)
         return
     if format == "srt" and len(sources) > 1:
-        raise ValueError(
+        raise UserError(
             f"format is srt, of which each of {len(sources)} files needs its own: "
             "output must be a folder, or end in a slash to become one"
         )

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from icefall_sampled.data.features import SAMPLING_RATE
+from icefall_sampled.audio import FRAME_SAMPLES, SAMPLING_RATE
 from icefall_sampled.transcribe.audio import Samples, Unreadable
 
-_STEP = SAMPLING_RATE // 100
 _WINDOW_STEPS = 30
 """A pause lasts at least 0.3 s; the closure of a plosive is shorter."""
 _LONG_PAUSE_STEPS = 100 - _WINDOW_STEPS
@@ -91,21 +90,21 @@ def _end(samples: Samples, overlap: int) -> tuple[int, int]:
     half = len(samples) // 2
     power = _smooth_power(samples)
     loud = float(np.percentile(power, 95))
-    first = min(half // _STEP, len(power) - 1)
+    first = min(half // FRAME_SAMPLES, len(power) - 1)
     quiet = power <= max(_PAUSE_RATIO * loud, _NOTHING)
     if quiet[first:].any():
         end = _middle_of_longest(quiet, first)
         return end, end
     last = len(samples) - overlap // 2
-    quietest = _sample(first + int(power[first : max(last // _STEP, first + 1)].argmin()))
+    quietest = _sample(first + int(power[first : max(last // FRAME_SAMPLES, first + 1)].argmin()))
     quietest = min(max(quietest, half), last)
     return quietest + overlap - overlap // 2, quietest - overlap // 2
 
 
 def _smooth_power(samples: Samples) -> NDArray[np.float64]:
     """Mean power of each window of 0.3 s, a value every 10 ms."""
-    steps = max(len(samples) // _STEP, 1)
-    squares = np.square(samples[: steps * _STEP], dtype=np.float64)
+    steps = max(len(samples) // FRAME_SAMPLES, 1)
+    squares = np.square(samples[: steps * FRAME_SAMPLES], dtype=np.float64)
     power = squares.reshape(steps, -1).mean(axis=1)
     window = min(_WINDOW_STEPS, steps)
     return np.convolve(power, np.full(window, 1 / window), mode="valid").clip(min=0)
@@ -113,7 +112,7 @@ def _smooth_power(samples: Samples) -> NDArray[np.float64]:
 
 def _sample(step: int) -> int:
     """The middle of a window."""
-    return (step + _WINDOW_STEPS // 2) * _STEP
+    return (step + _WINDOW_STEPS // 2) * FRAME_SAMPLES
 
 
 def _middle_of_longest(quiet: NDArray[np.bool_], first: int) -> int:

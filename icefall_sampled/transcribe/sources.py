@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from icefall_sampled.errors import UserError
 from icefall_sampled.transcribe.audio import Audio
 
 STDIN = "-"
@@ -62,15 +63,15 @@ def find_sources(names: Iterable[str]) -> list[Source]:
     """The named files, each once; those in a folder, at any depth, in alphabetical order.
 
     Raises:
-        ValueError: if there is none, or standard input is named twice.
+        UserError: if there is none, or standard input is named twice.
     """
     names = list(names)
     if names.count(STDIN) > 1:
-        raise ValueError("files name - (standard input) twice, it can be read once")
+        raise UserError("files name - (standard input) twice, it can be read once")
     sources = list(dict.fromkeys(source for name in names for source in _of(name)))
     if not sources:
         given = ", ".join(names) or "nothing"
-        raise ValueError(f"files are {given}, there must be a file of sound among or in them")
+        raise UserError(f"files are {given}, there must be a file of sound among or in them")
     return sources
 
 

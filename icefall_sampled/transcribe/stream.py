@@ -32,13 +32,14 @@ from torch import Tensor
 from tyro.conf import Positional
 
 from icefall_sampled import cli
+from icefall_sampled.audio import SAMPLING_RATE
 from icefall_sampled.config import SearchConfig
-from icefall_sampled.data.features import SAMPLING_RATE
 from icefall_sampled.data.online_features import OnlineFbank
 from icefall_sampled.decoding.recogniser import StreamingRecogniser
+from icefall_sampled.errors import UserError
 from icefall_sampled.export import open_model
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.modeling.context import chosen_context, latency_ms
+from icefall_sampled.modeling.streaming import streaming_context
 from icefall_sampled.tokens import TokenTable
 from icefall_sampled.transcribe.audio import Audio, Unreadable
 
@@ -65,6 +66,9 @@ class StreamConfig(SearchConfig):
     accurate text with a longer delay."""
     left_context_frames: int | None = None
     """Encoder frames before the chunk that its frames attend to; by default as in training."""
+    model_code: Path | None = None
+    """File whose functions made the model's own parts, where they are not of an installed package:
+    its code is run."""
     avg: int = 5
     """For a run, how many of the latest checkpoints to average; 0 takes the best on dev."""
 
@@ -85,21 +89,18 @@ class Listener:
         """Start a stream; the arguments are those of `StreamingRecogniser`.
 
         Raises:
-            ValueError: if the model was not trained for streaming.
+            UserError: if the model was not trained for streaming.
         """
-        encoder = model.config.encoder
-        if not encoder.causal:
-            raise ValueError(
-                f"model is {config.model}, it must be one that was trained for streaming "
-                "(encoder.causal)"
+        context = streaming_context(model, config.chunk_frames, config.left_context_frames)
+        if context is None:
+            raise UserError(
+                f"model is {config.model}, it must be one that was trained for streaming: its "
+                f"encoder, {type(model.encoder).__name__}, encodes whole utterances only"
             )
-        trained = [chunk for chunk in encoder.chunk_frames if chunk]
-        chunk = config.chunk_frames or min(trained, default=1)
-        context = chosen_context(encoder, chunk, config.left_context_frames)
         self._tokens, self._fbank = tokens, OnlineFbank()
         self._recogniser = StreamingRecogniser(model, context, config)
-        self.chunk_ms = 1000 * model.frame_seconds * chunk
-        self.latency_ms = latency_ms(encoder, chunk)
+        self.chunk_ms = 1000 * model.frame_seconds * context.chunk_frames
+        self.latency_ms = self._recogniser.latency_ms
         self.seconds = 0.0
         """Length of the audio so far."""
         self.text = ""
@@ -159,7 +160,7 @@ def main() -> None:
     """The program."""
     config = cli.parse(StreamConfig(model=tyro.MISSING), description=__doc__ or "")
     config.validate()
-    model, tokens = open_model(config.model, avg=config.avg)
+    model, tokens = open_model(config.model, avg=config.avg, code=config.model_code)
     listener = Listener(model, tokens, config)
     logger.info(
         "chunks of %.0f ms: a sound waits %.0f ms at most before it is looked at",

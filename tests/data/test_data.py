@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lhotse import CutSet, MonoCut, Recording
+from lhotse import CutSet, MonoCut, Recording, RecordingSet
 from lhotse.features.kaldifeat import KaldifeatFbank, KaldifeatFbankConfig
 
 from icefall_sampled.config import DataConfig
@@ -21,9 +21,12 @@ from icefall_sampled.data import (
     usable_cuts,
     why_unusable,
 )
+from icefall_sampled.data.cuts import read_manifest
 from icefall_sampled.data.rejects import TooManyRejects
+from icefall_sampled.errors import UserError
 from icefall_sampled.tokens import TokenTable, load_tokens
 from tests.support.corpus import beeps, make_cut, make_cuts, write_cuts, write_tokens
+from tests.support.tiny import by_four
 
 CONFIG = DataConfig(
     max_duration_seconds=3.0, max_utterance_seconds=2.0, num_buckets=3, num_workers=0
@@ -63,9 +66,9 @@ def test_reasons(
 ) -> None:
     # (23 - 3) // 2 + 1 = 11 frames after the first convolution, (11 - 3) // 2 + 1 = 5 in the end.
     cut = cut_of(tmp_path / "feats", "utt", text, frames=frames)
-    assert why_unusable(cut, tokens, subsampling=4) == reason
+    assert why_unusable(cut, tokens, output_frames=by_four) == reason
     if text == "abx":
-        assert why_unusable(cut, tokens, subsampling=4, allow_unknown=True) is None
+        assert why_unusable(cut, tokens, output_frames=by_four, allow_unknown=True) is None
 
 
 def test_unusable_utterances_are_reported_left_out_and_counted(
@@ -81,7 +84,7 @@ def test_unusable_utterances_are_reported_left_out_and_counted(
     everything = CutSet.from_cuts([*cuts, *bad, *chosen_away])
     config = replace(CONFIG, max_rejected_percent=10.0)
     with caplog.at_level(logging.WARNING):
-        usable, rejects = usable_cuts(everything, tokens, config, subsampling=4)
+        usable, rejects = usable_cuts(everything, tokens, config, output_frames=by_four)
     assert [cut.id for cut in usable] == [cut.id for cut in cuts]
     assert [r.utterance_id for r in rejects.rejects] == ["silent", "foreign", "hasty"]
     assert (rejects.count, rejects.total) == (3, 43)
@@ -98,7 +101,7 @@ def test_more_than_one_percent_stops_with_the_option_named(
         TooManyRejects,
         match=r"1 of 41 .* more than the 1 % .*silent: empty.*--data.max-rejected-percent",
     ):
-        usable_cuts(everything, tokens, CONFIG, subsampling=4, quiet=True)
+        usable_cuts(everything, tokens, CONFIG, output_frames=by_four, quiet=True)
 
 
 def test_speed_perturbed_is_what_lhotse_made_so() -> None:
@@ -117,14 +120,14 @@ def test_speed_perturbed_copies_are_used_where_wanted(tokens: TokenTable, cuts: 
     both = CutSet.from_cuts([*cuts, *copies])
     for wanted, count in ((True, 45), (False, 40)):
         config = replace(CONFIG, speed_perturbed=wanted)
-        usable, _ = usable_cuts(both, tokens, config, subsampling=4, quiet=True)
+        usable, _ = usable_cuts(both, tokens, config, output_frames=by_four, quiet=True)
         assert len(usable) == count
 
 
 def test_nothing_to_train_on_is_an_error(tokens: TokenTable, cuts: CutSet) -> None:
     config = replace(CONFIG, min_utterance_seconds=100.0)
     with pytest.raises(ValueError, match="data: none of 0 utterances can be used"):
-        usable_cuts(cuts, tokens, config, subsampling=4, quiet=True)
+        usable_cuts(cuts, tokens, config, output_frames=by_four, quiet=True)
 
 
 def test_missing_and_damaged_manifests_are_named(tmp_path: Path, tokens: TokenTable) -> None:
@@ -136,9 +139,23 @@ def test_missing_and_damaged_manifests_are_named(tmp_path: Path, tokens: TokenTa
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"cuts\.jsonl\.gz"):
             usable_cuts(
-                read_cuts(path, argument="data.train_cuts"), tokens, CONFIG, subsampling=4,
+                read_cuts(path, argument="data.train_cuts"), tokens, CONFIG, output_frames=by_four,
                 quiet=True,
             )  # fmt: skip
+
+
+def test_manifests_of_recordings_are_whole_or_named(tmp_path: Path) -> None:
+    path = tmp_path / "recordings.jsonl.gz"
+    with pytest.raises(UserError, match="^recordings is .*gz, it must be an existing manifest$"):
+        read_manifest(RecordingSet, path, argument="recordings")
+    recording = Recording(id="a", sources=[], sampling_rate=16000, num_samples=8, duration=0.0005)
+    RecordingSet.from_recordings([recording]).to_file(path)
+    assert list(read_manifest(RecordingSet, path, argument="recordings")) == [recording]
+    for damaged in (b"no gzip", path.read_bytes()[:-12], gzip.compress(b'{"half": ')):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="^recordings is .*gz, which cannot be read: ") as error:
+            read_manifest(RecordingSet, path, argument="recordings")
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +175,7 @@ def test_a_line_that_is_no_cut_is_one_sentence(
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + line.encode() + b"\n"))
     cuts = read_cuts(path, argument="data.dev_cuts")
     with pytest.raises(ValueError, match=f"^data.dev_cuts is .*gz, which cannot .*{gist}") as error:
-        usable_cuts(cuts, tokens, CONFIG, subsampling=4, quiet=True)
+        usable_cuts(cuts, tokens, CONFIG, output_frames=by_four, quiet=True)
     assert "\n" not in str(error.value)
 
 
@@ -225,5 +242,5 @@ def test_features_on_the_fly_equal_stored_ones(tmp_path: Path, tokens: TokenTabl
     fresh, kept = Utterances(tokens)[audio], Utterances(tokens)[stored]
     assert fresh.rejected == kept.rejected == []
     assert fresh.lengths.tolist() == kept.lengths.tolist()
-    assert why_unusable(cuts[0], tokens, subsampling=4) is None
+    assert why_unusable(cuts[0], tokens, output_frames=by_four) is None
     torch.testing.assert_close(fresh.features, kept.features, rtol=0, atol=1e-2)

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from icefall_sampled.data.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.audio import SAMPLING_RATE
+from icefall_sampled.data.features import make_fbank
 from icefall_sampled.data.online_features import OnlineFbank
 
 

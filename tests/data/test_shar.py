@@ -15,6 +15,7 @@ from icefall_sampled.data.loading import epoch_batches, ordered_batches
 from icefall_sampled.data.shar import shar_of
 from icefall_sampled.tokens import TokenTable, load_tokens
 from tests.support.corpus import make_cut, make_cuts, write_cuts, write_tokens
+from tests.support.tiny import by_four
 
 CONFIG = DataConfig(
     max_duration_seconds=3.0, max_utterance_seconds=2.0, num_buckets=3, num_workers=0,
@@ -44,7 +45,11 @@ def batches_of(
     path: Path, tokens: TokenTable, config: DataConfig = CONFIG, **arguments: int
 ) -> list[list[str]]:
     cuts, _ = usable_cuts(
-        read_cuts(path, argument="data.train_cuts"), tokens, config, subsampling=4, quiet=True
+        read_cuts(path, argument="data.train_cuts"),
+        tokens,
+        config,
+        output_frames=by_four,
+        quiet=True,
     )
     loader = epoch_batches(cuts, tokens, config, **{"seed": 1, "epoch": 0, **arguments})
     batches = list(loader)
@@ -93,7 +98,7 @@ def test_ranks_share_the_utterances_and_end_together(
     assert len(set(seen)) == len(seen)
     assert len(seen) >= NUM_UTTERANCES / 2 or world_size == 8
     cuts, _ = usable_cuts(
-        read_cuts(corpus / name, argument=""), tokens, CONFIG, subsampling=4, quiet=True
+        read_cuts(corpus / name, argument=""), tokens, CONFIG, output_frames=by_four, quiet=True
     )
     shar = shar_of(cuts)
     assert shar is not None
@@ -110,7 +115,7 @@ def test_ordered_batches_cover_every_utterance_once(
     corpus: Path, tokens: TokenTable, world_size: int
 ) -> None:
     cuts = read_cuts(corpus / "seven", argument="data.dev_cuts")
-    cuts, _ = usable_cuts(cuts, tokens, CONFIG, subsampling=4, quiet=True)
+    cuts, _ = usable_cuts(cuts, tokens, CONFIG, output_frames=by_four, quiet=True)
     seen = []
     for rank in range(world_size):
         for batch in ordered_batches(
@@ -133,7 +138,7 @@ def test_the_curriculum_and_the_checks_are_those_of_a_manifest(
     found = []
     for path in (manifest, tmp_path / "shar"):
         chosen, rejects = usable_cuts(
-            read_cuts(path, argument=""), tokens, CONFIG, subsampling=4, quiet=True
+            read_cuts(path, argument=""), tokens, CONFIG, output_frames=by_four, quiet=True
         )
         config = replace(CONFIG, curriculum_seconds=(longest,))
         loader = epoch_batches(chosen, tokens, config, seed=1, epoch=0)
@@ -151,7 +156,7 @@ def test_a_damaged_shard_costs_its_own_utterances_alone(
     tar.write_bytes(tar.read_bytes()[:20000])
     (tmp_path / "shar/features.000004.tar").write_bytes(b"no tar")
     cuts, _ = usable_cuts(
-        read_cuts(tmp_path / "shar", argument=""), tokens, CONFIG, subsampling=4, quiet=True
+        read_cuts(tmp_path / "shar", argument=""), tokens, CONFIG, output_frames=by_four, quiet=True
     )
     assert len(cuts) == NUM_UTTERANCES  # what the features are is not known before they are read
     batches = list(epoch_batches(cuts, tokens, CONFIG, seed=1, epoch=0))

@@ -17,10 +17,8 @@ from lhotse.serialization import load_jsonl
 
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
-from icefall_sampled.config import Config
 from icefall_sampled.data.rejects import TooManyRejects
 from icefall_sampled.decoding.decode import DecodeConfig, decode, load_model, settings_of
-from icefall_sampled.modeling import Transducer
 from icefall_sampled.training import train
 from tests.support.corpus import make_cut, make_cuts, write_corpus, write_cuts, write_tokens
 from tests.support.tiny import changed, tiny_config
@@ -267,21 +265,6 @@ def test_a_run_of_relative_paths_is_decoded_from_elsewhere(
     train(changed(tiny_config(Path(), Path("relative")), training={"max_steps": 1}))
     monkeypatch.chdir(tmp_path)
     decode(DecodeConfig(exp_dir=corpus / "relative"), {"dev": corpus / "dev.jsonl.gz"})
-
-
-class Other(Transducer):
-    """A recipe's own model, with a parameter more."""
-
-    def __init__(self, config: Config, vocab_size: int) -> None:
-        super().__init__(config, vocab_size)
-        self.more = torch.nn.Parameter(torch.zeros(1))
-
-
-def test_a_recipe_with_a_model_of_its_own_decodes_it(corpus: Path, tmp_path: Path) -> None:
-    train(changed(tiny_config(corpus, tmp_path), training={"max_steps": 1}), make_model=Other)
-    config = DecodeConfig(exp_dir=tmp_path)
-    assert isinstance(load_model(config, make_model=Other)[0], Other)
-    decode(config, {"dev": corpus / "dev.jsonl.gz"}, make_model=Other)
 
 
 def test_the_ctc_constraint_needs_a_ctc_head(corpus: Path, tmp_path: Path) -> None:

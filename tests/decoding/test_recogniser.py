@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from icefall_sampled.audio import SAMPLING_RATE
 from icefall_sampled.config import SearchConfig
-from icefall_sampled.data.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.data.features import make_fbank
 from icefall_sampled.data.online_features import OnlineFbank
 from icefall_sampled.decoding.recogniser import StreamingRecogniser, begin_search
 from icefall_sampled.decoding.search import search

@@ -10,7 +10,7 @@ from icefall_sampled.decoding import Hypothesis, beam_search, greedy, modified_b
 from icefall_sampled.decoding.blank_skip import skip_blanks
 from icefall_sampled.decoding.search import search
 from icefall_sampled.modeling import Encoded, Transducer
-from icefall_sampled.sampling import top_k
+from icefall_sampled.sampling import mean_posterior, top_k
 from tests.decoding.searches import random_frames, random_model, same_lists
 from tests.support.tiny import changed, tiny_config, tiny_model
 
@@ -45,7 +45,7 @@ def test_each_method_is_its_function() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_the_constraint_is_of_the_mean_posterior(method: str) -> None:
     model, encoded = case(blank=0.0)
-    posterior = model.mean_posterior(encoded)
+    posterior = mean_posterior(model.ctc_log_probs(encoded), encoded.lengths)
     for k in (3, 12):
         found = search(model, encoded, SearchConfig(method=method, beam=3, ctc_top_k=k))
         for best, classes in zip(found, top_k(posterior, k).tolist(), strict=True):

@@ -15,7 +15,7 @@ from torch import Tensor
 from icefall_sampled.export.onnx import save_onnx
 from icefall_sampled.export.onnx_networks import LSTM_CONTEXT, NEVER, GraphConfig
 from icefall_sampled.modeling import Transducer
-from icefall_sampled.sampling import top_k
+from icefall_sampled.sampling import mean_posterior, top_k
 from icefall_sampled.tokens import BLANK_TOKEN, UNKNOWN_TOKEN
 from tests.support.corpus import write_tokens
 from tests.support.tiny import PRUNED, changed, tiny_config, tiny_model
@@ -58,8 +58,8 @@ class Files:
 
 def exported(name: str, folder: Path, **config: Any) -> Files:
     model = tiny_model(changed(tiny_config(), **CONFIGS[name]), scale=2.0)
-    model.encoder.feature_norm.count += 7.0
-    model.encoder.feature_norm.squares += 5.0
+    model.feature_norm.count += 7.0
+    model.feature_norm.squares += 5.0
     return Files(model, folder, GraphConfig(**{"max_symbols": 1, **config}))
 
 
@@ -146,7 +146,7 @@ def test_only_the_allowed_classes_have_a_score(num_allowed: int, tmp_path: Path)
     model = files.model
     features, lengths = ragged([90, 61, 70])
     encoded = model.encode(features, lengths)
-    allowed = top_k(model.mean_posterior(encoded), num_allowed)
+    allowed = top_k(mean_posterior(model.ctc_log_probs(encoded), encoded.lengths), num_allowed)
     frames, _ = files.run("encoder", x=features, x_lens=lengths)
     predicted = torch.randn(3, model.config.joiner.width)
     (logits,) = files.run("joiner", encoder_out=frames[:, 2], decoder_out=predicted)

@@ -18,7 +18,8 @@ SCRIPT = Path(__file__).resolve().parents[2] / "local/show_results.py"
 
 
 def make_run(exp_dir: Path, **more: object) -> None:
-    state = {"model": {}, "config": to_json(Config()), "vocab_size": 500, "step": 7}
+    state = {"model": {}, "config": to_json(Config()), "vocab_size": 500, "step": 7,
+             "factories": {}}  # fmt: skip
     checkpoint.save(checkpoint.path_of(exp_dir, 7), state)
     errors = {"substitutions": 1, "deletions": 2, "insertions": 0, "reference": 12}
     score = {"words": errors, "characters": {**errors, "reference": 48}, "real_time_factor": 0.25}
@@ -85,6 +86,17 @@ def test_the_machine_is_that_of_decoding(tmp_path: Path) -> None:
         "- two, three decoded by: Commit b.",
         "- old decoded by: Commit and machine unknown.",
     ]
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    for number, name in enumerate(("memory.json", "greedy/scores-greedy-avg-1.json")):
+        make_run(tmp_path / str(number))
+        damaged = tmp_path / str(number) / name
+        damaged.write_text('{"half": ')
+        shown = show(str(tmp_path / str(number)))
+        assert shown.returncode == 2
+        assert shown.stderr.startswith(f"error: {damaged} is damaged: it is not JSON (")
+        assert shown.stderr.count("\n") == 1
 
 
 def test_what_is_no_run_is_named(tmp_path: Path) -> None:

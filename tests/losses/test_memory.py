@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from icefall_sampled.allocations import MIB, peak_allocated_mib
 from icefall_sampled.config import Config
 from icefall_sampled.losses import ctc_loss, transducer_loss
 from icefall_sampled.losses.chunks import chunk_mib
-from icefall_sampled.memory.measure import MIB, peak_allocated_mib
-from icefall_sampled.modeling import Transducer
+from icefall_sampled.modeling import Factories
 from icefall_sampled.sampling import likely_vocabulary
+from icefall_sampled.training.objective import Objective
 from tests.losses.reference import Batch, make_batch, sampled
 
 CPU = torch.device("cpu")
@@ -73,12 +74,15 @@ def test_a_hundred_thousand_classes_train_in_the_memory_of_two_thousand() -> Non
     peaks = []
     for vocab_size in (2000, 100_000):
         torch.manual_seed(0)
-        model = Transducer(Config(), vocab_size).train()
+        model = Factories().model(Config(), vocab_size)
+        objective = Objective(model, model.config).train()
         features, lengths = torch.randn(1, 800, 80), torch.tensor([800])
         targets = torch.randint(1, vocab_size, (1, 24))
 
-        def total(model: Transducer = model, batch: tuple = (features, lengths, targets)) -> Tensor:
-            return model(*batch, torch.tensor([24])).total
+        def total(
+            objective: Objective = objective, batch: tuple = (features, lengths, targets)
+        ) -> Tensor:
+            return objective(*batch, torch.tensor([24])).total
 
         peaks.append(beyond_gradients(total, list(model.parameters())))
     assert peaks[1] <= 1.02 * peaks[0]
@@ -88,7 +92,8 @@ def test_a_hundred_thousand_classes_train_in_the_memory_of_two_thousand() -> Non
 def test_joiner_and_loss_are_two_percent_of_a_step_at_paper_size() -> None:
     """Conformer-M, V = 2000, K = 300, two utterances of 15 s, beside encoder and predictor."""
     torch.manual_seed(0)
-    model = Transducer(Config(), 2000).train()
+    model = Factories().model(Config(), 2000)
+    objective = Objective(model, model.config).train()
     features, lengths = torch.randn(2, 1500, 80), torch.tensor([1500, 1500])
     targets, target_lengths = torch.randint(1, 2000, (2, 45)), torch.tensor([45, 45])
 
@@ -100,6 +105,6 @@ def test_joiner_and_loss_are_two_percent_of_a_step_at_paper_size() -> None:
     encoder_and_predictor = peak_allocated_mib(alone, CPU)
     model.zero_grad(set_to_none=True)
     whole = peak_allocated_mib(
-        lambda: model(features, lengths, targets, target_lengths).total.backward(), CPU
+        lambda: objective(features, lengths, targets, target_lengths).total.backward(), CPU
     )
     assert whole <= 1.02 * encoder_and_predictor

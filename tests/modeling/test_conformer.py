@@ -9,15 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from icefall_sampled.config import EncoderConfig
-from icefall_sampled.modeling.conformer import (
-    Conformer,
+from icefall_sampled.config import ConformerConfig
+from icefall_sampled.lengths import padding_mask
+from icefall_sampled.modeling.conformer import Conformer
+from icefall_sampled.modeling.conformer_blocks import (
     Convolution,
     RelativeAttention,
     relative_positions,
 )
-from icefall_sampled.modeling.subsampling import min_input_frames, padding_mask, subsampled_lengths
-from tests.support.tiny import ENCODER
+from icefall_sampled.modeling.subsampling import min_input_frames, subsampled_lengths
+from tests.support.tiny import ENCODER, changed, tiny_config, tiny_model
 
 
 def sinusoid(distance: int, width: int) -> Tensor:
@@ -77,21 +78,22 @@ def test_convolution_sees_zeros_beyond_the_end() -> None:
 @pytest.mark.parametrize("padding", [0.0, 1e6, float("inf"), float("nan")])
 @pytest.mark.parametrize("factor", [4, 6, 8])
 def test_ragged_batch_equals_its_utterances_one_by_one(factor: int, padding: float) -> None:
-    encoder = Conformer(replace(ENCODER, subsampling=factor)).eval()
+    encode = tiny_model(changed(tiny_config(), encoder={"subsampling": factor})).encode
     lengths = [67, 40, min_input_frames(factor), 66]
     features = torch.randn(4, max(lengths), 80)
     for n, length in enumerate(lengths):
         features[n, length:] = padding
-    out, out_lengths = encoder(features, torch.tensor(lengths))
+    together = encode(features, torch.tensor(lengths))
     for n, length in enumerate(lengths):
-        alone, alone_length = encoder(features[n : n + 1, :length], torch.tensor([length]))
-        assert out_lengths[n] == alone_length[0] == alone.shape[1]
-        torch.testing.assert_close(out[n, : alone.shape[1]], alone[0], rtol=1e-4, atol=1e-5)
+        alone = encode(features[n : n + 1, :length], torch.tensor([length]))
+        assert together.lengths[n] == alone.lengths[0] == alone.out.shape[1]
+        own = together.out[n, : alone.out.shape[1]]
+        torch.testing.assert_close(own, alone.out[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [4, 6, 8])
 def test_promised_lengths_are_those_of_the_output(factor: int) -> None:
-    config = EncoderConfig(
+    config = ConformerConfig(
         subsampling=factor, subsampling_channels=1, num_layers=0, width=2, num_heads=1
     )  # fmt: skip
     encoder = Conformer(config)
@@ -104,11 +106,13 @@ def test_promised_lengths_are_those_of_the_output(factor: int) -> None:
 
 
 def test_tap_gets_a_blocks_output_and_decides_what_goes_on() -> None:
-    encoder = Conformer(replace(ENCODER, num_layers=3), taps=(2,)).eval()
+    encoder = Conformer(replace(ENCODER, num_layers=3)).eval()
     features, lengths = torch.randn(1, 30, 80), torch.tensor([30])
     seen = []
 
-    def tap(x: Tensor, frames: Tensor) -> Tensor:
+    def tap(block: int, x: Tensor, frames: Tensor) -> Tensor:
+        if block != 2:
+            return x
         seen.append((x, frames))
         return torch.zeros_like(x)
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from icefall_sampled.modeling import Encoded, Transducer
-from icefall_sampled.modeling.conformer_stream import StreamingEncoder, StreamState
+from icefall_sampled.modeling.conformer_stream import StreamState
 from icefall_sampled.modeling.context import Context
+from icefall_sampled.modeling.streaming import StreamingEncoder
 from icefall_sampled.modeling.subsampling import min_input_frames, subsampled_lengths
 from tests.support.streaming import causal_config, heard
 from tests.support.tiny import changed, tiny_config, tiny_model
@@ -28,7 +29,7 @@ def model_of(**parts: dict[str, Any]) -> Transducer:
             buffer.normal_()
         elif name.endswith("running_var"):
             buffer.uniform_(0.5, 2.0)
-    norm = model.encoder.feature_norm
+    norm = model.feature_norm
     norm.count.fill_(10.0)
     norm.total.normal_(std=5.0)
     norm.squares.uniform_(30.0, 60.0)

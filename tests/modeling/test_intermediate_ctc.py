@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from icefall_sampled.config import Config, CtcConfig
-from icefall_sampled.modeling import Transducer
-from tests.support.tiny import changed, tiny_config
+from icefall_sampled.modeling import Factories, Transducer
+from tests.support.tiny import changed, losses_of, tiny_config
 
 JOINT, INTERMEDIATE = 0.3, 0.7
 BLOCKS = [[[1.0, 2.0], [0.0, 1.0]], [[0.5, 0.0], [-1.0, 1.0]]]  # x -> x M, one for each layer
@@ -51,8 +51,8 @@ def two_layers(*, self_conditioning: bool) -> Transducer:
         encoder={"width": 2, "num_heads": 1},
         sampling={"strategy": "none"},
     )
-    model = Transducer(config, 3).eval()
-    model.encoder.feature_norm = NoNorm()  # type: ignore[assignment]
+    model = Factories().model(config, 3).eval()
+    model.feature_norm = NoNorm()  # type: ignore[assignment]
     model.encoder.subsampling = NoSubsampling()  # type: ignore[assignment]
     model.encoder.blocks = nn.ModuleList(Linear(m) for m in BLOCKS)
     assert model.ctc is not None
@@ -102,10 +102,11 @@ def test_two_layers_by_hand(self_conditioning: bool) -> None:
     torch.testing.assert_close(encoded.taps[0], torch.tensor([after_first]))
     torch.testing.assert_close(encoded.out, torch.tensor([after_second]))
 
-    losses = model(features, lengths, torch.tensor([[1]]), torch.tensor([1]))
-    assert losses.interctc.item() == pytest.approx(ctc_of_label_1(after_first), rel=1e-5)
-    assert losses.ctc.item() == pytest.approx(ctc_of_label_1(after_second), rel=1e-5)
-    expected = losses.transducer + JOINT * losses.ctc + INTERMEDIATE * losses.interctc
+    losses = losses_of(model, features, lengths, torch.tensor([[1]]), torch.tensor([1]))
+    assert losses.parts["interctc"].item() == pytest.approx(ctc_of_label_1(after_first), rel=1e-5)
+    assert losses.parts["ctc"].item() == pytest.approx(ctc_of_label_1(after_second), rel=1e-5)
+    parts = losses.parts
+    expected = parts["transducer"] + JOINT * parts["ctc"] + INTERMEDIATE * parts["interctc"]
     torch.testing.assert_close(losses.total, expected)
 
 
@@ -126,10 +127,10 @@ def test_intermediate_loss_is_the_mean_over_layers() -> None:
         ctc={"intermediate_layers": (1, 2)},
         sampling={"strategy": "none"},
     )
-    model = Transducer(config, 12).eval()
+    model = Factories().model(config, 12).eval()
     features, lengths = torch.randn(2, 60, 80), torch.tensor([60, 45])
     targets, target_lengths = torch.tensor([[1, 2, 3], [4, 5, 0]]), torch.tensor([3, 2])
-    losses = model(features, lengths, targets, target_lengths)
+    losses = losses_of(model, features, lengths, targets, target_lengths)
     encoded = model.encode(features, lengths)
     assert model.ctc is not None
     per_layer = [
@@ -140,4 +141,10 @@ def test_intermediate_loss_is_the_mean_over_layers() -> None:
         for x in encoded.taps
     ]  # fmt: skip
     assert len(per_layer) == 2
-    torch.testing.assert_close(losses.interctc, torch.stack(per_layer).mean())
+    torch.testing.assert_close(losses.parts["interctc"], torch.stack(per_layer).mean())
+
+
+def test_a_layer_that_the_encoder_does_not_have_is_named() -> None:
+    config = changed(tiny_config(), ctc={"intermediate_layers": (1, 2)})
+    with pytest.raises(ValueError, match=r"intermediate_layers is \(1, 2\), .* between 1 and 1"):
+        Factories().model(config, 12)

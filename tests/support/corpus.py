@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from lhotse import CutSet, Features, MonoCut, SupervisionSegment
 
-from icefall_sampled.data import NUM_MEL_BINS
+from icefall_sampled.audio import NUM_MEL_BINS
 from icefall_sampled.tokens import BLANK_TOKEN, UNKNOWN_TOKEN
 
 LETTERS = "abcdefghij"

@@ -37,7 +37,8 @@ def asterisk_decode() -> ModuleType:
 
 def environment() -> dict[str, str]:
     """This process's environment with one thread: other processes need a core too."""
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
 def run(*command: str | Path, timeout: float = 300.0) -> subprocess.CompletedProcess[str]:

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from icefall_sampled.config import Config
 from icefall_sampled.modeling import Encoded, Transducer
-from icefall_sampled.modeling.conformer_stream import StreamingEncoder
 from icefall_sampled.modeling.context import Context
+from icefall_sampled.modeling.streaming import StreamingEncoder
 from tests.support.tiny import changed, tiny_config
 
 
@@ -48,7 +48,8 @@ def heard(
     state = encoder.initial_state(len(lengths))
     pieces = [pieces_of(*both) for both in zip(lengths, cuts, strict=True)]
     outs: list[list[Tensor]] = [[] for _ in lengths]
-    taps: list[list[list[Tensor]]] = [[[] for _ in lengths] for _ in model.encoder.taps]
+    layers = model.ctc.layers if model.ctc is not None else ()
+    taps: list[list[list[Tensor]]] = [[[] for _ in lengths] for _ in layers]
     count = max(map(len, pieces))
     for i in range(count + 1):
         now = [p[i] if i < len(p) else (0, 0) for p in pieces]

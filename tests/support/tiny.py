@@ -10,9 +10,9 @@ import torch
 
 from icefall_sampled.config import (
     Config,
+    ConformerConfig,
     CtcConfig,
     DataConfig,
-    EncoderConfig,
     JoinerConfig,
     OptimizerConfig,
     PredictorConfig,
@@ -20,7 +20,9 @@ from icefall_sampled.config import (
     SpecAugmentConfig,
     TrainingConfig,
 )
-from icefall_sampled.modeling import Transducer
+from icefall_sampled.modeling import Factories, Transducer
+from icefall_sampled.modeling.subsampling import subsampled_lengths
+from icefall_sampled.training.objective import Losses, Objective
 
 PRUNED: dict[str, dict[str, Any]] = {
     "sampling": {"strategy": "none"},
@@ -28,7 +30,7 @@ PRUNED: dict[str, dict[str, Any]] = {
 }
 """The fields for a model with k2's pruned loss."""
 
-ENCODER = EncoderConfig(
+ENCODER = ConformerConfig(
     subsampling_channels=4, num_layers=2, width=16, num_heads=2, feedforward_width=32,
     kernel_frames=3, dropout=0.1,
 )  # fmt: skip
@@ -81,11 +83,23 @@ def tiny_model(
 ) -> Transducer:
     """A random model in eval mode; a larger scale makes its decisions more varied."""
     torch.manual_seed(seed)
-    model = Transducer(tiny_config() if config is None else config, vocab_size).eval()
+    model = Factories().model(tiny_config() if config is None else config, vocab_size).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.mul_(scale)
     return model
+
+
+def by_four(num_frames: int) -> int:
+    """Encoder frames of four-fold subsampling."""
+    return subsampled_lengths(num_frames, 4)
+
+
+def losses_of(model: Transducer, *batch: torch.Tensor, **options: Any) -> Losses:
+    """The losses of a model on features, lengths, targets and target lengths."""
+    objective = Objective(model, model.config).train(model.training)
+    losses: Losses = objective(*batch, **options)
+    return losses
 
 
 def ragged_batch(

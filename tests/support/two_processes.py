@@ -17,7 +17,7 @@ from pathlib import Path
 from icefall_sampled.config import Config
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.training import train
-from tests.support.stopping import stopping_after
+from tests.support.stopping import Watched, stop_after
 from tests.support.tiny import changed, tiny_config
 
 
@@ -48,13 +48,12 @@ def main() -> None:
     rank = int(os.environ["RANK"])
     models: list[Transducer] = []
 
-    def make_model(config: Config, vocab_size: int) -> Transducer:
-        models.append(stopping_after(stop if rank == 1 else -1)(config, vocab_size))
-        return models[0]
+    def watch(model: Transducer) -> None:
+        models.append(stop_after(model, stop if rank == 1 else -1))
 
     stopped = False
     try:
-        train(config_of(corpus, exp_dir, max_steps), make_model=make_model)
+        train(config_of(corpus, exp_dir, max_steps), factories=Watched(watch=watch))
     except KeyboardInterrupt:
         stopped = True
     weights = {name: p.detach() for name, p in models[0].named_parameters()}

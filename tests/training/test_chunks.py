@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from icefall_sampled import checkpoint
-from icefall_sampled.config import Config
-from icefall_sampled.modeling import Transducer, conformer
+from icefall_sampled.modeling import Factories, Transducer
+from icefall_sampled.modeling.conformer import Conformer
 from icefall_sampled.modeling.context import Context
 from icefall_sampled.training import train
 from tests.support.compare import differences
-from tests.support.stopping import stopping_after
+from tests.support.stopping import Watched, stop_after
 from tests.support.streaming import causal_config
 from tests.support.tiny import changed, tiny_config
 
@@ -25,23 +25,20 @@ STEPS = 8
 class Drawn(list[int]):
     """The chunks of training passes, in their order."""
 
-    def model(self, config: Config, vocab_size: int) -> Transducer:
-        return self._watched(Transducer(config, vocab_size))
-
-    def stopped_model(self, config: Config, vocab_size: int) -> Transducer:
-        return self._watched(stopping_after(3)(config, vocab_size))
-
-    def _watched(self, model: Transducer) -> Transducer:
+    def watch(self, model: Transducer) -> None:
+        assert isinstance(model.encoder, Conformer)
         checked = model.encoder._checked
 
         def watch(context: Context | None) -> Context:
             chosen = checked(context)
-            if model.training:
+            if model.encoder.training:  # type: ignore[attr-defined]
                 self.append(chosen.chunk_frames)
             return chosen
 
         model.encoder._checked = watch  # type: ignore[method-assign]
-        return model
+
+    def stop(self, model: Transducer) -> None:
+        self.watch(stop_after(model, 3))
 
 
 def test_the_same_chunks_after_a_stop(corpus: Path, tmp_path: Path) -> None:
@@ -50,11 +47,11 @@ def test_the_same_chunks_after_a_stop(corpus: Path, tmp_path: Path) -> None:
         encoder=causal_config().encoder,
     )
     whole, pieces = Drawn(), Drawn()
-    train(replace(config, exp_dir=tmp_path / "whole"), make_model=whole.model)
+    train(replace(config, exp_dir=tmp_path / "whole"), factories=Watched(watch=whole.watch))
     stopped = replace(config, exp_dir=tmp_path / "pieces")
     with pytest.raises(KeyboardInterrupt):
-        train(stopped, make_model=pieces.stopped_model)
-    train(stopped, make_model=pieces.model)
+        train(stopped, factories=Watched(watch=pieces.stop))
+    train(stopped, factories=Watched(watch=pieces.watch))
     assert len(whole) == STEPS
     assert len(set(whole)) > 1
     assert pieces == whole
@@ -65,9 +62,9 @@ def test_the_same_chunks_after_a_stop(corpus: Path, tmp_path: Path) -> None:
 
 
 def test_every_weight_of_a_causal_encoder_learns() -> None:
-    model = Transducer(causal_config(), 12)
+    model = Factories().model(causal_config(), 12)
     out: Tensor = model.encode(torch.randn(2, 60, 80), torch.tensor([60, 50])).out
     out.square().sum().backward()
-    assert isinstance(model.encoder, conformer.Conformer)
+    assert isinstance(model.encoder, Conformer)
     for name, weight in model.encoder.named_parameters():
         assert weight.grad is not None, name

@@ -17,7 +17,7 @@ from tests.support.compare import differences
 from tests.support.corpus import make_cut, write_corpus, write_cuts
 from tests.support.curves import curves_of
 from tests.support.recipes import ROOT, interrupt, run
-from tests.support.tiny import changed, tiny_config, tiny_model
+from tests.support.tiny import by_four, changed, tiny_config, tiny_model
 from tests.support.two_processes import config_of, digest_of
 
 PROGRAM = ROOT / "tests/support/two_processes.py"
@@ -49,7 +49,7 @@ def frames_of_first_batches(corpus: Path, count: int) -> int:
     config = config_of(corpus, corpus, 1)
     cuts, _ = usable_cuts(
         read_cuts(config.data.train_cuts, argument="train_cuts"),
-        load_tokens(config.data.lang_dir), config.data, subsampling=4, quiet=True,
+        load_tokens(config.data.lang_dir), config.data, output_frames=by_four, quiet=True,
     )  # fmt: skip
     frames = 0
     for rank in range(2):
@@ -85,7 +85,7 @@ def test_two_processes_stay_in_step_and_resume(holed_corpus: Path, tmp_path: Pat
     names = [path.name for path in checkpoint.find(whole)]
     assert names == ["step-00000004.pt", "step-00000007.pt"]
     assert len(list((whole / "tensorboard").iterdir())) == 1
-    gathered = checkpoint.load(whole / "step-00000004.pt")["model"]["encoder.feature_norm.count"]
+    gathered = checkpoint.load(whole / "step-00000004.pt")["model"]["feature_norm.count"]
     assert gathered == frames_of_first_batches(holed_corpus, 8)
     present = len(list((holed_corpus / "feats").glob("train-*.npy")))
     assert curves_of(whole)["train/rejected_utterances"][6] == 1 + 60 - present

@@ -4,46 +4,38 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from icefall_sampled import checkpoint
-from icefall_sampled.config import Config
 from icefall_sampled.data.rejects import TooManyRejects
-from icefall_sampled.modeling import Encoded, Transducer
+from icefall_sampled.modeling import Factories, Transducer
+from icefall_sampled.modeling.conformer import Conformer
 from icefall_sampled.training import train
 from icefall_sampled.training.trainer import TrainingDiverged
 from tests.support.corpus import make_cut, make_cuts, write_corpus, write_cuts
 from tests.support.curves import curves_of
+from tests.support.stopping import Watched
 from tests.support.tiny import changed, tiny_config
 
 
-class Poisoned(Transducer):
-    """What its encoder gives is NaN in the passes of training that the test names."""
+def poisoned(bad: set[int]) -> Factories:
+    """The first block of the encoder gives NaN in these passes of training."""
 
-    passes = 0
-    bad: frozenset[int] = frozenset()
+    def watch(model: Transducer) -> None:
+        passes = count(1)
 
-    def encode(self, features: Tensor, lengths: Tensor) -> Encoded:
-        encoded = super().encode(features, lengths)
-        if not self.training:
-            return encoded
-        self.passes += 1
-        factor = float("nan") if self.passes in self.bad else 1.0
-        return replace(encoded, out=encoded.out * factor, taps=[x * factor for x in encoded.taps])
+        def poison(block: torch.nn.Module, _: object, out: Tensor) -> Tensor:
+            return out * float("nan") if block.training and next(passes) in bad else out
 
+        assert isinstance(model.encoder, Conformer)
+        model.encoder.blocks[0].register_forward_hook(poison)
 
-def poisoned(bad: set[int]) -> Any:
-    def make_model(config: Config, vocab_size: int) -> Transducer:
-        model = Poisoned(config, vocab_size)
-        model.bad = frozenset(bad)
-        return model
-
-    return make_model
+    return Watched(watch=watch)
 
 
 @pytest.mark.parametrize("distribution", ["ctc", "interctc"])
@@ -62,10 +54,10 @@ def test_a_step_without_a_finite_gradient_is_skipped(
         training={"max_steps": 3, "checkpoint_every_steps": 1},
     )
     with caplog.at_level(logging.WARNING):
-        train(replace(config, exp_dir=tmp_path), make_model=poisoned({2}))
+        train(replace(config, exp_dir=tmp_path), factories=poisoned({2}))
     assert "step 2 skipped: the gradient is not finite" in caplog.text
     states = [checkpoint.load(path) for path in checkpoint.find(tmp_path)]
-    trained = [name for name, _ in Transducer(config, 12).named_parameters()]
+    trained = [name for name, _ in Factories().model(config, 12).named_parameters()]
     for name in trained:
         assert torch.equal(states[1]["model"][name], states[0]["model"][name]), name
     assert any(not torch.equal(states[2]["model"][n], states[1]["model"][n]) for n in trained)
@@ -77,7 +69,7 @@ def test_too_many_bad_steps_in_a_row_stop_the_run(corpus: Path, tmp_path: Path) 
         tiny_config(corpus, tmp_path), training={"max_steps": 60, "checkpoint_every_steps": 50}
     )
     with pytest.raises(TrainingDiverged, match=r"not finite in 20 steps in a row \(step 31\)"):
-        train(config, make_model=poisoned({2, 4, *range(12, 60)}))
+        train(config, factories=poisoned({2, 4, *range(12, 60)}))
 
 
 def test_unreadable_utterances_are_reported_and_the_run_goes_on(
@@ -113,10 +105,10 @@ def test_a_batch_of_which_nothing_can_be_read_changes_no_weight(tmp_path: Path) 
     )
     train(config)
     before, after = (checkpoint.load(p)["model"] for p in checkpoint.find(tmp_path / "exp"))
-    unchanged = [name for name, _ in Transducer(config, 12).named_parameters()]
-    for name in (*unchanged, "encoder.feature_norm.total", "encoder.feature_norm.count"):
+    unchanged = [name for name, _ in Factories().model(config, 12).named_parameters()]
+    for name in (*unchanged, "feature_norm.total", "feature_norm.count"):
         assert torch.equal(before[name], after[name]), name
-    assert after["encoder.feature_norm.count"] == 0
+    assert after["feature_norm.count"] == 0
     assert "train/total" not in curves_of(tmp_path / "exp")
 
 

@@ -60,7 +60,7 @@ def test_stopped_and_continued_is_bit_identical(trained: Config, tmp_path: Path)
     config = replace(trained, exp_dir=tmp_path)
     for passes in (2, 5):  # within CTC alone, and within the warm-up
         with pytest.raises(KeyboardInterrupt):
-            train(config, make_model=stopping_after(passes, signal.SIGTERM))
+            train(config, factories=stopping_after(passes, signal.SIGTERM))
     train(config)
     states = [checkpoint.load(checkpoint.find(c.exp_dir)[-1]) for c in (trained, config)]
     for state in states:

@@ -9,16 +9,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
 
 from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
-from icefall_sampled.config import Config, from_json, to_json
+from icefall_sampled.config import Config, to_json
+from icefall_sampled.model_files import config_of
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.training import train
 from icefall_sampled.training.run import processor_seconds
 from tests.support.compare import differences
 from tests.support.corpus import write_tokens
-from tests.support.stopping import stopping_after
+from tests.support.stopping import Watched, stop_after, stopping_after
 from tests.support.tiny import changed, tiny_config
 
 
@@ -38,7 +40,7 @@ def run_in_pieces(config: Config, stops: list[int]) -> None:
     for i, passes in enumerate(stops):
         number = signal.SIGTERM if i % 2 else signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
-            train(config, make_model=stopping_after(passes, number))
+            train(config, factories=stopping_after(passes, number))
     train(config)
 
 
@@ -46,7 +48,7 @@ def last_state(exp_dir: Path) -> dict[str, object]:
     """The latest checkpoint, with a config that no longer names the folder."""
     state = checkpoint.load(checkpoint.find(exp_dir)[-1])
     assert state["bad_steps"] == 0
-    config = from_json(Config, state["config"])
+    _, config = config_of(state)
     assert config.exp_dir == exp_dir
     state["config"] = to_json(replace(config, exp_dir=Path("exp")))
     return state
@@ -80,7 +82,7 @@ def test_processor_time_adds_up_over_the_pieces(corpus: Path, tmp_path: Path) ->
     seconds, began = [0.0], processor_seconds()
     for passes in (2, 1):
         with pytest.raises(KeyboardInterrupt):
-            train(config, make_model=stopping_after(passes))
+            train(config, factories=stopping_after(passes))
         seconds.append(last_state(tmp_path)["processor_seconds"])  # type: ignore[arg-type]
     train(config)
     seconds.append(last_state(tmp_path)["processor_seconds"])  # type: ignore[arg-type]
@@ -96,15 +98,17 @@ def test_a_finished_run_stays_as_it_is(corpus: Path, tmp_path: Path) -> None:
     assert {p: p.read_bytes() for p in tmp_path.glob("*.pt")} == before
 
 
-def signalled_twice(config: Config, vocab_size: int) -> Transducer:
-    model = stopping_after(1)(config, vocab_size)
-    model.register_forward_hook(lambda *_: signal.raise_signal(signal.SIGTERM))
-    return model
+def stop_twice(model: Transducer) -> None:
+    def stop(encoder: torch.nn.Module, *_: object) -> None:
+        if encoder.training:
+            signal.raise_signal(signal.SIGTERM)
+
+    stop_after(model, 1).encoder.register_forward_hook(stop)  # type: ignore[attr-defined]
 
 
 def test_a_second_signal_stops_at_once(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_config(corpus, tmp_path), make_model=signalled_twice)
+        train(tiny_config(corpus, tmp_path), factories=Watched(watch=stop_twice))
     assert checkpoint.find(tmp_path) == []
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -114,7 +118,7 @@ def test_a_signal_that_torchrun_passes_on_is_no_second_one(
 ) -> None:
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_config(corpus, tmp_path), make_model=signalled_twice)
+        train(tiny_config(corpus, tmp_path), factories=Watched(watch=stop_twice))
     assert last_state(tmp_path)["step"] == 1
 
 
@@ -123,7 +127,7 @@ def stopped(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A run that stands after its second step."""
     config = tiny_config(corpus, tmp_path_factory.mktemp("stopped"))
     with pytest.raises(KeyboardInterrupt):
-        train(config, make_model=stopping_after(2))
+        train(config, factories=stopping_after(2))
     return config
 
 

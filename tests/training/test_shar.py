@@ -62,7 +62,7 @@ def test_stopped_within_an_epoch_and_continued_is_bit_identical(
     pieces: Config = replace(config, exp_dir=tmp_path / "pieces")
     for passes in (7, 5):
         with pytest.raises(KeyboardInterrupt):
-            train(pieces, make_model=stopping_after(passes))
+            train(pieces, factories=stopping_after(passes))
         assert checkpoint.load(checkpoint.find(pieces.exp_dir)[-1])["batches"] > 0
     train(pieces)
     assert differences(state_of(config.exp_dir), state_of(pieces.exp_dir)) == []

@@ -11,13 +11,12 @@ import pytest
 import torch
 
 from icefall_sampled import checkpoint
-from icefall_sampled.config import Config
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.training import train
 from icefall_sampled.training.trainer import seed_everything
 from tests.support.corpus import make_cut, write_corpus, write_cuts
 from tests.support.curves import curves_of
-from tests.support.stopping import stopping_after
+from tests.support.stopping import Watched, stopping_after
 from tests.support.tiny import changed, plain, tiny_config
 
 
@@ -76,7 +75,7 @@ def test_every_widened_batch_is_counted(corpus: Path, tmp_path: Path) -> None:
 def test_no_point_is_lost_by_stopping(corpus: Path, tmp_path: Path) -> None:
     config = changed(tiny_config(corpus, tmp_path), training={"max_steps": 6, "log_every_steps": 1})
     with pytest.raises(KeyboardInterrupt):
-        train(config, make_model=stopping_after(3))
+        train(config, factories=stopping_after(3))
     train(config)
     assert list(curves_of(tmp_path)["train/total"]) == [1, 2, 3, 4, 5, 6]
 
@@ -129,12 +128,10 @@ def test_ten_steps_have_the_losses_that_they_had(
 def test_two_half_batches_make_one(tmp_path: Path) -> None:
     """Gradients of accumulated batches are the mean of theirs (batch norm aside, in eval mode)."""
 
-    class Frozen(Transducer):
-        def train(self, mode: bool = True) -> Frozen:
-            return super().train(False)
-
-    def frozen(config: Config, vocab_size: int) -> Frozen:
-        return Frozen(config, vocab_size).eval()
+    def freeze(model: Transducer) -> None:
+        for module in model.modules():
+            module.eval()
+            module.train = lambda mode=True, module=module: module  # type: ignore[method-assign]
 
     # Utterances of one length each, so that a batch of four is two batches of two.
     random = np.random.RandomState(7)
@@ -151,7 +148,7 @@ def test_two_half_batches_make_one(tmp_path: Path) -> None:
             training={"max_steps": 1},
         )
         seed_everything(0)
-        train(config, make_model=frozen)
+        train(config, factories=Watched(watch=freeze))
         weights[name] = checkpoint.load(checkpoint.find(tmp_path / name)[-1])["optimizer"]
     for whole, halves in zip(
         weights["whole"]["state"].values(), weights["halves"]["state"].values(), strict=True

@@ -10,11 +10,12 @@ import torch
 from lhotse import CutSet
 
 from icefall_sampled.data.rejects import Rejects
-from icefall_sampled.modeling import Transducer
+from icefall_sampled.modeling import Factories
+from icefall_sampled.optimizer import make_adamw
 from icefall_sampled.parallel import World
 from icefall_sampled.tokens import load_tokens
 from icefall_sampled.training import train
-from icefall_sampled.training.optimizer import make_optimizer
+from icefall_sampled.training.objective import Objective
 from icefall_sampled.training.run import Run
 from icefall_sampled.training.validation import validate
 from tests.support.corpus import beeps, make_cut, make_cuts
@@ -32,9 +33,9 @@ def trained(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     )
     train(config)
     tokens = load_tokens(config.data.lang_dir)
-    model = Transducer(config, tokens.vocab_size)
+    objective = Objective(Factories().model(config, tokens.vocab_size), config)
     here = World(0, 1, torch.device("cpu"))
-    run = Run(config, model, make_optimizer(model, config.optimizer), tokens, here)
+    run = Run(config, objective, make_adamw(objective, config.optimizer), tokens, here)
     run.resume()
     return run
 

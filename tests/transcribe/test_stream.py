@@ -12,7 +12,8 @@ import pytest
 import soundfile
 import torch
 
-from icefall_sampled.data.features import SAMPLING_RATE, make_fbank
+from icefall_sampled.audio import SAMPLING_RATE
+from icefall_sampled.data.features import make_fbank
 from icefall_sampled.decoding.searches.greedy import greedy
 from icefall_sampled.export import save_folder
 from icefall_sampled.modeling.context import Context

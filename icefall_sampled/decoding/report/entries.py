@@ -14,6 +14,7 @@ from lhotse.cut import Cut
 from numpy.typing import NDArray
 from torch import Tensor
 
+from icefall_sampled.audio import FRAME_SECONDS
 from icefall_sampled.data import read_cuts
 from icefall_sampled.data.loading import ordered_batches
 from icefall_sampled.data.shar import keep, shar_of
@@ -21,6 +22,7 @@ from icefall_sampled.decoding.ctc_alignment import align_ctc
 from icefall_sampled.decoding.jsonl import Decoded
 from icefall_sampled.decoding.scoring import Result, count_errors
 from icefall_sampled.decoding.searches.hypothesis import Hypothesis
+from icefall_sampled.errors import UserError, unreadable
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.tokens import CharTokens, TokenTable
 
@@ -64,7 +66,7 @@ class Entry:
     @property
     def seconds(self) -> float:
         """The length of the features."""
-        return 0.01 * len(self.features)
+        return FRAME_SECONDS * len(self.features)
 
 
 def errors_of(result: Result) -> int:
@@ -154,7 +156,7 @@ def _aligned(
         return [], "the model has no CTC head"
     try:
         spans = align_ctc(log_probs, labels)
-    except ValueError as error:
+    except UserError as error:
         return [], str(error)
     marks = [
         Mark(
@@ -198,6 +200,5 @@ def _load(cut: Cut | None) -> tuple[NDArray[np.float32] | None, int, str]:
     try:
         samples = np.atleast_2d(cut.load_audio()).T
     except Exception as error:  # codecs raise many types for a missing or broken file
-        what = str(error).partition("\n")[0]  # lhotse appends the whole cut below
-        return None, 0, f"unreadable: {type(error).__name__}: {what}"
+        return None, 0, unreadable(error)
     return np.asarray(samples, dtype=np.float32), int(cut.sampling_rate), ""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from icefall_sampled.decoding.report.entries import Entry, Mark
 from icefall_sampled.decoding.scoring import EPSILON, Result, align, count_errors, kind_of
-from icefall_sampled.files import replacing
+from icefall_sampled.files import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +60,7 @@ def write_report(
         sections="".join(section for _, _, _, section in parts),
         unit=unit,
     )
-    with replacing(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(page, text)
     logger.info("%s shows %d utterances", page, len(parts))
     return page
 

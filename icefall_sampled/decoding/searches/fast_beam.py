@@ -19,6 +19,7 @@ from icefall_sampled.decoding.searches.constraint import OutputLayer
 from icefall_sampled.decoding.searches.greedy import check_allowed
 from icefall_sampled.decoding.searches.hypothesis import Hypothesis
 from icefall_sampled.decoding.searches.ranking import length_normalised
+from icefall_sampled.errors import MissingPackage, UserError, first_line
 from icefall_sampled.modeling import Transducer
 from icefall_sampled.modeling.predictor import StatelessPredictor
 from icefall_sampled.tokens import BLANK
@@ -87,25 +88,30 @@ def check_fast_beam(model: Transducer) -> None:
     """Check, before anything is decoded, that fast beam search is possible.
 
     Raises:
-        ImportError: where k2 cannot be imported.
-        ValueError: where the predictor is an LSTM.
+        MissingPackage: where k2 cannot be imported.
+        UserError: where the predictor is an LSTM.
     """
-    if not isinstance(model.predictor, StatelessPredictor):
-        raise ValueError(
-            "method is fast_beam, which needs a predictor that sees a few labels alone "
-            "(predictor.kind stateless); this model has an LSTM: it must be greedy, beam, "
-            "time_sync_beam or modified_beam"
-        )
+    _stateless(model)
     _k2()
+
+
+def _stateless(model: Transducer) -> StatelessPredictor:
+    if isinstance(model.predictor, StatelessPredictor):
+        return model.predictor
+    raise ValueError(
+        "method is fast_beam, which needs a predictor that sees a few labels alone "
+        f"(predictor.kind stateless); this model has a {type(model.predictor).__name__}: it must "
+        "be greedy, beam, time_sync_beam or modified_beam"
+    )
 
 
 def _k2() -> Any:
     try:
         return importlib.import_module("k2")
     except (ImportError, OSError, RuntimeError) as error:  # a build for another torch
-        what = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ImportError(
-            f"method is fast_beam, which needs k2, and k2 cannot be imported here ({what}): "
+        raise MissingPackage(
+            "method is fast_beam, which needs k2, and k2 cannot be imported here "
+            f"({first_line(error)}): "
             "decode in the environment that shared/setup_env.sh makes, or install k2's own build "
             "for this torch"
         ) from error
@@ -128,9 +134,9 @@ def _check(
             raise ValueError(f"{name} is {value}, it must be {rule}")
     check_allowed(allowed, len(lengths))
     num_classes = model.vocab_size if allowed is None else allowed.shape[1]
-    context = model.config.predictor.context_labels
+    context = _stateless(model).context
     if 2 * max(len(lengths), 1) * num_classes**context >= _LARGEST_STATE:
-        raise ValueError(
+        raise UserError(
             f"predictor.context_labels is {context}, it must be less for fast_beam among "
             f"{num_classes} classes: k2 cannot number so many contexts"
         )
@@ -150,7 +156,7 @@ def _decode(
     each label at any time, serves all utterances. Graphs with each utterance's own labels would
     lead to the same paths, but k2 would then need all V scores of every context at every frame.
     """
-    k2, context = _k2(), model.config.predictor.context_labels
+    k2, context = _k2(), _stateless(model).context
     output = OutputLayer(model.joiner, classes)
     num_columns = model.vocab_size if classes is None else classes.shape[1]
     num_labels = max(num_columns, 2)  # with blank alone, one label of probability 0 is added
@@ -197,11 +203,10 @@ class _Predictions:
     """Predictor outputs for contexts, cached: most contexts recur from frame to frame."""
 
     def __init__(self, model: Transducer, classes: Tensor | None, num_labels: int) -> None:
-        assert isinstance(model.predictor, StatelessPredictor)
-        self._predictor, self._projection = model.predictor, model.joiner.predictor_projection
+        self._predictor, self._projection = _stateless(model), model.joiner.predictor_projection
         self._classes = classes
         weight = model.joiner.output.weight
-        places = range(model.predictor.context, -1, -1)  # utterance, oldest label, …, latest
+        places = range(self._predictor.context, -1, -1)  # utterance, oldest label, …, latest
         self._places = torch.tensor([num_labels**i for i in places], device=weight.device)
         self._known = torch.full((1,), -1, device=weight.device)
         self._out = weight.new_zeros(1, weight.shape[1])

@@ -8,6 +8,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from icefall_sampled.errors import UserError
+
 RESAMPLES = 10_000
 LEVEL_PERCENT = 95.0
 
@@ -64,7 +66,7 @@ def difference(
         resamples: how often is drawn.
 
     Raises:
-        ValueError: where the shapes do not fit, or the references are empty.
+        UserError: where the shapes do not fit, or the references are empty.
 
     Source: Bisani and Ney, Bootstrap estimates for confidence intervals in ASR performance
         evaluation, ICASSP 2004.
@@ -89,17 +91,17 @@ def _check_shapes(
     errors: Floats, baseline: Floats, reference: Floats, *, paired_seeds: bool
 ) -> None:
     if errors.shape[1:] != reference.shape or baseline.shape[1:] != reference.shape:
-        raise ValueError(
+        raise UserError(
             f"errors are {errors.shape} and baseline is {baseline.shape}, they must be (seeds, "
             f"utterances) with {reference.shape[0]} utterances as in the reference"
         )
     if paired_seeds and len(errors) != len(baseline):
-        raise ValueError(
+        raise UserError(
             f"errors are of {len(errors)} seeds and baseline is of {len(baseline)}, they must be "
             "of the same ones to be paired"
         )
     if reference.sum() <= 0:
-        raise ValueError("reference is empty, there must be a unit in it")
+        raise UserError("reference is empty, there must be a unit in it")
 
 
 @lru_cache(maxsize=4)

@@ -15,9 +15,12 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from icefall_sampled import checkpoint
 from icefall_sampled.config import Config, from_json, leaves
+from icefall_sampled.data.shar import reading
 from icefall_sampled.decoding import scoring
-from icefall_sampled.files import replacing
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import read_json, read_text, write_text
 from icefall_sampled.losses import lattice
+from icefall_sampled.model_files import config_of
 from icefall_sampled.provenance import commit, processor
 from icefall_sampled.recipes.results import memory_of, scores_of
 from icefall_sampled.recipes.tables.result import (
@@ -87,14 +90,13 @@ def note_commit(exp_dir: Path) -> None:
     noted = _commits(exp_dir)
     if not noted and checkpoint.find(exp_dir):
         noted = ["unknown"]
-    with replacing(exp_dir / COMMITS) as temporary:
-        lines = dict.fromkeys([*noted, commit()])
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    lines = dict.fromkeys([*noted, commit()])
+    write_text(exp_dir / COMMITS, "".join(f"{line}\n" for line in lines))
 
 
 def _commits(exp_dir: Path) -> list[str]:
     path = exp_dir / COMMITS
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return read_text(path).splitlines() if path.is_file() else []
 
 
 def note_trained(exp_dir: Path, *, variant: str) -> Trained:
@@ -103,31 +105,30 @@ def note_trained(exp_dir: Path, *, variant: str) -> Trained:
     A run may be decoded later, by other code: so this is not left to `collect`.
 
     Raises:
-        ValueError: where the folder has no checkpoint.
+        UserError: where the folder has no checkpoint.
     """
     state = _last_state(exp_dir)
     seconds = state.get("processor_seconds")
     changes = exp_dir / CHANGES
     trained = Trained(
         variant=variant,
-        seed=from_json(Config, state["config"]).training.seed,
+        seed=config_of(state)[1].training.seed,
         commit=", ".join(_commits(exp_dir)) or commit(),
         machine=f"{os.cpu_count()} x {processor()}",
         torch=str(torch.__version__),
         lattice=str(lattice.BACKEND),
         steps=state["step"],
         processor_seconds=None if seconds is None else round(seconds, 1),
-        changes=changes.read_text(encoding="utf-8").strip() if changes.is_file() else "",
+        changes=read_text(changes).strip() if changes.is_file() else "",
     )
-    with replacing(exp_dir / TRAINED) as temporary:
-        temporary.write_text(json.dumps(asdict(trained), indent=1), encoding="utf-8")
+    write_text(exp_dir / TRAINED, json.dumps(asdict(trained), indent=1))
     return trained
 
 
 def _last_state(exp_dir: Path) -> dict[str, Any]:
     found = checkpoint.find(exp_dir)
     if not found:
-        raise ValueError(f"exp_dir is {exp_dir}, it must have a checkpoint in it")
+        raise UserError(f"exp_dir is {exp_dir}, it must have a checkpoint in it")
     return checkpoint.load(found[-1])
 
 
@@ -139,17 +140,17 @@ def collect(exp_dir: Path, *, table: SeedTable) -> RunResult:
         table: says of which sets and decodings it holds the errors.
 
     Raises:
-        ValueError: where any of it is missing; names the file.
+        UserError: where any of it is missing; names the file.
     """
     path, memory = exp_dir / TRAINED, memory_of(exp_dir)
     if not path.is_file():
-        raise ValueError(f"{path} is missing, it must be there once the run is trained")
-    noted = json.loads(path.read_text(encoding="utf-8"))
+        raise UserError(f"{path} is missing, it must be there once the run is trained")
+    noted = read_json(path)
     noted.pop("dev_curves", None)  # runs that older code trained have them there
     trained = from_json(Trained, json.dumps(noted))
     decodings = table.decodings_of(trained.variant)
     if not memory:
-        raise ValueError(f"{exp_dir / 'memory.json'} is missing, the run must be measured")
+        raise UserError(f"{exp_dir / 'memory.json'} is missing, the run must be measured")
     scores = scores_of(exp_dir)
     wanted = {decoding.settings for decoding in decodings}
     machines = [
@@ -159,7 +160,7 @@ def collect(exp_dir: Path, *, table: SeedTable) -> RunResult:
     ]
     return RunResult(
         trained=trained,
-        config=config_digest(from_json(Config, _last_state(exp_dir)["config"])),
+        config=config_digest(config_of(_last_state(exp_dir))[1]),
         dev_curves=dev_curves(exp_dir),
         memory_mib={name: round(mib, 2) for name, mib in memory.items()},
         decoded=tuple(dict.fromkeys(machines)),
@@ -171,7 +172,7 @@ def _errors_on(exp_dir: Path, name: str, decodings: tuple[Decoding, ...]) -> Set
     """Errors of every utterance of a set.
 
     Raises:
-        ValueError: where a decoding is missing, or has other utterances than the first.
+        UserError: where a decoding is missing, or has other utterances than the first.
     """
     reference: dict[str, scoring.Result] = {}
     errors = {}
@@ -181,7 +182,7 @@ def _errors_on(exp_dir: Path, name: str, decodings: tuple[Decoding, ...]) -> Set
         if {k: r.reference for k, r in decoded.items()} != {
             k: r.reference for k, r in reference.items()
         }:
-            raise ValueError(
+            raise UserError(
                 f"{name} in {exp_dir} is not the same utterances in all decodings, it must be: "
                 f"decode it again with {' '.join(decoding.flags)}"
             )
@@ -205,14 +206,12 @@ def _decoded(exp_dir: Path, name: str, settings: str) -> dict[str, scoring.Resul
     """What was recognised of a set, by utterance id and in its order."""
     found = sorted(exp_dir.glob(f"*/hyps-{name}-{settings}.jsonl"))
     if not found:
-        raise ValueError(f"{exp_dir} has no hyps-{name}-{settings}.jsonl, it must be decoded so")
-    rows: list[dict[str, Any]] = [
-        json.loads(line) for line in found[0].read_text(encoding="utf-8").splitlines()
-    ]
-    results = [
-        scoring.Result(
-            id=row["id"], reference=row["text"].split(), hypothesis=row["pred_text"].split()
-        )
-        for row in rows
-    ]
+        raise UserError(f"{exp_dir} has no hyps-{name}-{settings}.jsonl, it must be decoded so")
+    with reading(str(found[0])), found[0].open(encoding="utf-8") as file:
+        results = [
+            scoring.Result(
+                id=row["id"], reference=row["text"].split(), hypothesis=row["pred_text"].split()
+            )
+            for row in map(json.loads, file)
+        ]
     return {result.id: result for result in sorted(results, key=lambda r: r.id)}

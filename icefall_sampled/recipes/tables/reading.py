@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from icefall_sampled.errors import UserError
 from icefall_sampled.recipes.tables.bootstrap import Floats
 from icefall_sampled.recipes.tables.result import RunResult, path_of, read_result
 from icefall_sampled.recipes.tables.table import Decoding, Measure, SeedTable
@@ -30,7 +31,7 @@ def read_results(folder: Path, table: SeedTable) -> Results:
     """The results of a table's runs, those that there are.
 
     Raises:
-        ValueError: where a file cannot be used, or two of them are not of the same table: of other
+        UserError: where a file cannot be used, or two of them are not of the same table: of other
             steps, other utterances in a set, or, in one row, of another configuration.
     """
     results: Results = {row.variant: [] for row in table.rows}
@@ -42,14 +43,14 @@ def read_results(folder: Path, table: SeedTable) -> Results:
                 continue
             result = read_result(path)
             if (result.trained.variant, result.trained.seed) != (row.variant, seed):
-                raise ValueError(
+                raise UserError(
                     f"{path} is of {result.trained.variant}, seed {result.trained.seed}: its name "
                     "must be that of its run"
                 )
             for what, value in _in_common(result):
                 first, where = known.setdefault(what, (value, path))
                 if value != first:
-                    raise ValueError(f"{path} has other {what} than {where}, it must be the same")
+                    raise UserError(f"{path} has other {what} than {where}, it must be the same")
             results[row.variant].append(result)
     return results
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from icefall_sampled.recipes.results import NOT_RUN, markdown, step_mib
+from icefall_sampled.recipes.results import NOT_RUN, step_mib
 from icefall_sampled.recipes.tables.bootstrap import RESAMPLES, difference, error_rates
 from icefall_sampled.recipes.tables.figure import Point
 from icefall_sampled.recipes.tables.reading import Counts, Results, counts_of, decoded_so
 from icefall_sampled.recipes.tables.result import CURVES, RunResult
 from icefall_sampled.recipes.tables.table import Comparison, Decoding, Measure, SeedTable
+from icefall_sampled.tables import markdown
 
 
 @dataclass

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from icefall_sampled.config import from_json
-from icefall_sampled.files import replacing
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import write_text
 
 FORMAT = 1
 """Counts up when a file can no longer be read as it was."""
@@ -90,8 +91,7 @@ def write_result(path: Path, result: RunResult) -> None:
     """Write a result, on a line for each part, so that a version control system shows changes."""
     parts = {"format": FORMAT, **asdict(result)}
     lines = [f"{json.dumps(key)}: {_compact(value)}" for key, value in parts.items()]
-    with replacing(path) as temporary:
-        temporary.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    write_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def _compact(value: Any) -> str:
@@ -102,7 +102,7 @@ def read_result(path: Path) -> RunResult:
     """Read what `write_result` wrote.
 
     Raises:
-        ValueError: where the file is of another format, or damaged; names it.
+        UserError: where the file is of another format, or damaged; names it.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -112,24 +112,24 @@ def read_result(path: Path) -> RunResult:
             _check(result)
             return result
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a whole result of a run: {error}") from error
-    raise ValueError(f"format in {path} is {found!r}, it must be {FORMAT}")
+        raise UserError(f"{path} is not a whole result of a run: {error}") from error
+    raise UserError(f"format in {path} is {found!r}, it must be {FORMAT}")
 
 
 def _check(result: RunResult) -> None:
-    """Raise ValueError where a set's lists do not have an entry for each utterance."""
+    """Raise UserError where a set's lists do not have an entry for each utterance."""
     for name, part in result.sets.items():
         lists = [part.words, part.characters]
         for errors in part.decodings.values():
             lists += [errors.words, errors.characters]
         for numbers in lists:
             if len(numbers) != len(part.ids):
-                raise ValueError(
+                raise UserError(
                     f"{name} has {len(numbers)} numbers, it must have one for each of its "
                     f"{len(part.ids)} utterances"
                 )
             if not all(isinstance(number, int) and number >= 0 for number in numbers):
-                raise ValueError(f"{name} has a count that is not a whole number of at least 0")
+                raise UserError(f"{name} has a count that is not a whole number of at least 0")
 
 
 def path_of(folder: Path, variant: str, seed: int) -> Path:

@@ -11,6 +11,8 @@ import tyro
 
 from icefall_sampled.cli import in_one_sentence
 from icefall_sampled.config import DecodeConfig, from_json, settings_of
+from icefall_sampled.errors import UserError
+from icefall_sampled.files import read_text
 from icefall_sampled.recipes.results import row_of
 
 UNITS = ("words", "characters", "utterances")
@@ -44,7 +46,7 @@ class Decoding:
         """The part of file names that tells it from other decodings.
 
         Raises:
-            ValueError: where decode.py would not take the flags.
+            UserError: where decode.py would not take the flags.
         """
         default = DecodeConfig()
         try:
@@ -52,8 +54,8 @@ class Decoding:
                 lambda: tyro.cli(DecodeConfig, default=default, args=list(self.flags))
             )
             config.validate()
-        except ValueError as error:
-            raise ValueError(f"flags of the decoding {self.name!r}: {error}") from error
+        except UserError as error:
+            raise UserError(f"flags of the decoding {self.name!r}: {error}") from error
         return settings_of(config)
 
     def fits(self, row: Row) -> bool:
@@ -144,7 +146,7 @@ class SeedTable:
         """A row by its variant.
 
         Raises:
-            ValueError: where there is none; says which there are.
+            UserError: where there is none; says which there are.
         """
         return row_of(self.rows, variant)
 
@@ -152,13 +154,13 @@ class SeedTable:
         """A decoding by its name.
 
         Raises:
-            ValueError: where there is none; says which there are.
+            UserError: where there is none; says which there are.
         """
         for decoding in self.decodings:
             if decoding.name == name:
                 return decoding
         known = "; ".join(decoding.name for decoding in self.decodings)
-        raise ValueError(f"decodings: there is no {name!r}, it must be one of {known}")
+        raise UserError(f"decodings: there is no {name!r}, it must be one of {known}")
 
     def decodings_of(self, variant: str) -> tuple[Decoding, ...]:
         """Those that fit a row."""
@@ -169,7 +171,7 @@ class SeedTable:
         """What is compared, and what is subtracted from it.
 
         Raises:
-            ValueError: where the table has no such row or decoding, a row cannot be decoded so, or
+            UserError: where the table has no such row or decoding, a row cannot be decoded so, or
                 both sides are the same.
         """
         row, decoding = comparison.row, comparison.decoding or self.figure_decoding
@@ -180,12 +182,12 @@ class SeedTable:
         )
         for side in (mine, other):
             if not side.decoding.fits(side.row):
-                raise ValueError(
+                raise UserError(
                     f"comparisons: {side.row.variant} has no CTC head, it must be compared without "
                     f"{side.decoding.name!r}"
                 )
         if mine == other:
-            raise ValueError(f"comparisons: {row} is compared with itself, it must be with another")
+            raise UserError(f"comparisons: {row} is compared with itself, it must be with another")
         return mine, other
 
 
@@ -193,21 +195,22 @@ def read_table(path: Path) -> SeedTable:
     """Read a recipe's local/table.json.
 
     Raises:
-        ValueError: where there is none, or a field is missing or wrong; names it.
+        UserError: where there is none, or a field is missing or wrong; names it.
     """
     if not path.is_file():
-        raise ValueError(f"table is {path}, it must be a recipe's local/table.json")
+        raise UserError(f"table is {path}, it must be a recipe's local/table.json")
+    text = read_text(path)
     try:
-        table = from_json(SeedTable, path.read_text(encoding="utf-8"))
+        table = from_json(SeedTable, text)
         for name, value, legal, rule in _rules(table):
             if not legal:
-                raise ValueError(f"{name} is {value!r}, it must be {rule}")
+                raise UserError(f"{name} is {value!r}, it must be {rule}")
         table.row(table.baseline)
         table.decoding(table.figure_decoding)
         for comparison in table.comparisons:
             table.sides_of(comparison)
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not a table: {error}") from error
+    except (UserError, TypeError) as error:
+        raise UserError(f"{path} is not a table: {error}") from error
     return table
 
 

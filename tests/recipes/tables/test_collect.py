@@ -49,7 +49,7 @@ def test_all_code_that_trained_is_noted(tmp_path: Path, monkeypatch: pytest.Monk
         for commit in commits:
             monkeypatch.setattr(collect, "commit", lambda commit=commit: commit)
             note_commit(exp_dir)
-        state = {"model": {}, "config": to_json(Config()), "step": 7}
+        state = {"model": {}, "config": to_json(Config()), "step": 7, "factories": {}}
         checkpoint.save(checkpoint.path_of(exp_dir, 7), state)
         return note_trained(exp_dir, variant="full").commit
 

@@ -25,8 +25,9 @@ from lhotse.recipes.aishell import prepare_aishell
 from lhotse.utils import fastcopy
 from tqdm import tqdm
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.data.rejects import Rejects
+from icefall_sampled.files import read_text
 
 PARTS = ("train", "dev", "test")
 TRANSCRIPT = Path("data_aishell/transcript/aishell_transcript_v0.8.txt")
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 def read_transcript(path: Path) -> dict[str, str]:
     """The words of each utterance, by its id; "" if the line has none."""
-    rows = (line.split(maxsplit=1) for line in path.read_text(encoding="utf-8").splitlines())
+    rows = (line.split(maxsplit=1) for line in read_text(path).splitlines())
     return {row[0]: row[1].strip() if len(row) == 2 else "" for row in rows if row}
 
 
@@ -45,15 +46,15 @@ def find_audio(corpus: Path) -> dict[str, dict[str, Path]]:
     """The WAV files of each set, by utterance.
 
     Raises:
-        ValueError: if a set has none, or there is no transcript.
+        UserError: if a set has none, or there is no transcript.
     """
     audio = {}
     for part in PARTS:
         audio[part] = {path.stem: path for path in sorted((corpus / WAV / part).rglob("*.wav"))}
         if not audio[part]:
-            raise ValueError(f"CORPUS is {corpus}, it must have audio in {WAV / part}")
+            raise UserError(f"CORPUS is {corpus}, it must have audio in {WAV / part}")
     if not (corpus / TRANSCRIPT).is_file():
-        raise ValueError(f"CORPUS is {corpus}, it must have {TRANSCRIPT}")
+        raise UserError(f"CORPUS is {corpus}, it must have {TRANSCRIPT}")
     return audio
 
 

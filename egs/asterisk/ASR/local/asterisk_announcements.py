@@ -28,8 +28,9 @@ from lhotse import CutSet, RecordingSet, SupervisionSet
 from lhotse.cut import Cut, MonoCut
 from lhotse.utils import fastcopy
 
-from icefall_sampled.cli import run_script
-from local.composing import Composer, Deck, text_of, write_sets
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.data.cuts import read_manifest, text_of
+from local.composing import Composer, Deck, write_sets
 
 PLAIN_SHARE = 0.6
 MAX_PROMPTS = 5
@@ -55,7 +56,7 @@ def load_prompts(language: str, data_dir: Path) -> Prompts:
     """Read the manifests of stage 1.
 
     Raises:
-        ValueError: if they do not exist.
+        UserError: if they do not exist.
     """
     paths = [
         data_dir / "manifests" / f"asterisk_{kind}_{language}.jsonl.gz"
@@ -63,10 +64,10 @@ def load_prompts(language: str, data_dir: Path) -> Prompts:
     ]
     for path in paths:
         if not path.is_file():
-            raise ValueError(f"{path} is not there: run stage 1 for {language} first")
+            raise UserError(f"{path} is not there: run stage 1 for {language} first")
     cuts = CutSet.from_manifests(
-        recordings=RecordingSet.from_file(paths[0]),
-        supervisions=SupervisionSet.from_file(paths[1]),
+        recordings=read_manifest(RecordingSet, paths[0], argument="recordings"),
+        supervisions=read_manifest(SupervisionSet, paths[1], argument="supervisions"),
     )
     heard, held_out = {}, {}
     for cut in cuts.to_eager():
@@ -135,7 +136,7 @@ def main(
     """
     for name, value in (("--hours", hours), ("--eval-minutes", eval_minutes)):
         if not 0 < value < float("inf"):
-            raise ValueError(f"{name} is {value}, it must be greater than 0")
+            raise UserError(f"{name} is {value}, it must be greater than 0")
     languages = split_languages(langs)
     sets: dict[str, list[Cut]] = {}
     for language in languages:

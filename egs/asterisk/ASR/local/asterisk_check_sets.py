@@ -13,10 +13,10 @@ import itertools
 import logging
 from pathlib import Path
 
-from lhotse import CutSet
 from lhotse.cut import Cut
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.data import read_cuts
 from local.composing import recordings_of
 
 SETS = ("train", "dev", "test-announce", "test-unseen")
@@ -33,21 +33,21 @@ def check_sets(sets: dict[str, list[Cut]]) -> None:
     """Check the properties.
 
     Raises:
-        ValueError: if one does not hold; the message gives an example.
+        UserError: if one does not hold; the message gives an example.
     """
     sentences = {name: sentences_of(cuts) for name, cuts in sets.items()}
     for one, other in itertools.combinations(SETS, 2):
         if both := sentences[one] & sentences[other]:
-            raise ValueError(f"{one} and {other} share {len(both)} sentences, e.g. {min(both)}")
+            raise UserError(f"{one} and {other} share {len(both)} sentences, e.g. {min(both)}")
     heard = {
         name: set().union(*(recordings_of(cut) for cut in cuts)) for name, cuts in sets.items()
     }
     for name in ("train", "dev", "test-announce"):
         if leaked := heard[name] & heard["test-unseen"]:
-            raise ValueError(f"{name} uses recordings held out for test-unseen: {min(leaked)}")
+            raise UserError(f"{name} uses recordings held out for test-unseen: {min(leaked)}")
     for name in ("dev", "test-announce"):
         if unknown := heard[name] - heard["train"]:
-            raise ValueError(f"{name} uses recordings that training never hears: {min(unknown)}")
+            raise UserError(f"{name} uses recordings that training never hears: {min(unknown)}")
 
 
 def main(*, data_dir: Path = Path("data")) -> None:
@@ -60,8 +60,8 @@ def main(*, data_dir: Path = Path("data")) -> None:
     for name in SETS:
         path = data_dir / "manifests" / f"asterisk_cuts_raw_{name}.jsonl.gz"
         if not path.is_file():
-            raise ValueError(f"{path} is not there: run stage 2 first")
-        sets[name] = list(CutSet.from_file(path))
+            raise UserError(f"{path} is not there: run stage 2 first")
+        sets[name] = list(read_cuts(path, argument=name))
     check_sets(sets)
     logger.info("the sets are disjoint as promised")
 

@@ -26,7 +26,8 @@ from pathlib import Path
 
 from asterisk_texts import split_languages
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.files import replacing
 
 VERSION = "1.6.1"
 RELEASES = "https://downloads.asterisk.org/pub/telephony/sounds/releases"
@@ -39,7 +40,7 @@ Source = Callable[[str, Path], Path]
 logger = logging.getLogger(__name__)
 
 
-class DownloadError(ValueError):
+class DownloadError(UserError):
     """Something could not be fetched; the message says what, and what to do about it."""
 
 
@@ -130,10 +131,8 @@ def install(unpacked: Path, folder: Path, language: str, names: list[str]) -> No
             continue
         content = source.read_bytes() if name.endswith(".g722") else texts
         target = local_path(folder, name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.part")
-        temporary.write_bytes(content)
-        temporary.replace(target)
+        with replacing(target) as temporary:
+            temporary.write_bytes(content)
 
 
 def fetch(

@@ -31,10 +31,11 @@ from asterisk_texts import prompt_texts, split_languages
 from lhotse import AudioSource, Recording, RecordingSet, SupervisionSegment, SupervisionSet
 from tqdm import tqdm
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.audio import SAMPLING_RATE
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.data.rejects import Rejects
+from icefall_sampled.files import replacing
 
-SAMPLING_RATE = 16000
 HELD_OUT_PERCENT = 10
 SPEAKERS = {"en": "allison", "es": "allison", "fr": "june", "it": "carlo", "ru": "ivrvoice"}
 _CHECKSUMS = Path(__file__).with_name("checksums")
@@ -91,7 +92,7 @@ def decode_g722(path: Path) -> np.ndarray:
     """The samples of a raw G.722 file, (num_samples,) int16 at 16 kHz.
 
     Raises:
-        ValueError: if nothing in it can be decoded.
+        UserError: if nothing in it can be decoded.
     """
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLING_RATE)
     blocks: list[np.ndarray] = []
@@ -101,25 +102,23 @@ def decode_g722(path: Path) -> np.ndarray:
                 blocks += [block.to_ndarray()[0] for block in resampler.resample(frame)]
         blocks += [block.to_ndarray()[0] for block in resampler.resample(None)]
     except (av.FFmpegError, OSError, IndexError) as error:
-        raise ValueError(f"cannot be decoded ({error})") from error
+        raise UserError(f"cannot be decoded ({error})") from error
     samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.int16)
     if not samples.any():
-        raise ValueError("holds no sound")
+        raise UserError("holds no sound")
     return samples
 
 
 def write_wav(path: Path, samples: np.ndarray) -> None:
     """Write a 16-bit WAV file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    soundfile.write(temporary, samples, SAMPLING_RATE, format="WAV", subtype="PCM_16")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        soundfile.write(temporary, samples, SAMPLING_RATE, format="WAV", subtype="PCM_16")
 
 
 def to_manifests(
     prompt: Prompt, language: str, audio_dir: Path
 ) -> tuple[Recording, SupervisionSegment]:
-    """Decode a prompt and describe it; raises ValueError if its audio is unreadable."""
+    """Decode a prompt and describe it; raises UserError if its audio is unreadable."""
     samples = decode_g722(prompt.audio)
     wav = audio_dir / f"{prompt.prompt_id}.wav"
     write_wav(wav, samples)
@@ -173,7 +172,7 @@ def prepare_language(
     for prompt in tqdm(prompts, desc=f"decoding {language}", unit="prompt", disable=None):
         try:
             pair = to_manifests(prompt, language, data_dir.resolve() / "audio" / language)
-        except ValueError as error:
+        except UserError as error:
             rejects.add(utterance_id(language, prompt.prompt_id), str(error))
             continue
         if pair[0].duration > max_seconds:
@@ -195,9 +194,8 @@ def prepare_language(
 
 def _save(manifest: RecordingSet | SupervisionSet, data_dir: Path, name: str) -> None:
     path = data_dir / "manifests" / f"asterisk_{name}.jsonl.gz"
-    temporary = path.with_name(f"tmp_{path.name}")
-    manifest.to_file(temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        manifest.to_file(temporary)
 
 
 def main(
@@ -220,7 +218,7 @@ def main(
     for language in split_languages(langs):
         folder = download_dir / language
         if not folder.is_dir():
-            raise ValueError(f"{folder} is not there: run stage 0 for {language} first")
+            raise UserError(f"{folder} is not there: run stage 0 for {language} first")
         names = read_checksums(_CHECKSUMS / f"{language}.sha256")
         prepare_language(
             language,

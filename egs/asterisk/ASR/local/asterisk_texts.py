@@ -29,7 +29,8 @@ from pathlib import Path
 
 from num2words import num2words
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.files import read_text
 
 LANGUAGES = ("en", "es", "fr", "it", "ru")
 _WITH_APOSTROPHE = {"en", "fr", "it"}
@@ -42,13 +43,13 @@ def split_languages(langs: str) -> list[str]:
     """The languages of an option like "en fr" or "all", each once, in the corpus's order.
 
     Raises:
-        ValueError: if one of them is unknown; the message names it.
+        UserError: if one of them is unknown; the message names it.
     """
     wanted = langs.replace(",", " ").split()
     unknown = [language for language in wanted if language not in (*LANGUAGES, "all")]
     if unknown or not wanted:
         given = " ".join(unknown) or "empty"
-        raise ValueError(f"--langs is {given}, it must be of {' '.join(LANGUAGES)}, or all")
+        raise UserError(f"--langs is {given}, it must be of {' '.join(LANGUAGES)}, or all")
     return [language for language in LANGUAGES if "all" in wanted or language in wanted]
 
 
@@ -68,10 +69,10 @@ def load_fixes(language: str) -> Fixes:
     """The corrections for a language.
 
     Raises:
-        ValueError: if the corpus has no such language.
+        UserError: if the corpus has no such language.
     """
     if language not in LANGUAGES:
-        raise ValueError(f"language is {language!r}, it must be one of {', '.join(LANGUAGES)}")
+        raise UserError(f"language is {language!r}, it must be one of {', '.join(LANGUAGES)}")
     path = Path(__file__).with_name("text_fixes.json")
     return Fixes(**json.loads(path.read_text(encoding="utf-8"))[language])
 
@@ -99,7 +100,7 @@ def _without_other_ids(text: str, ids: dict[str, str]) -> str:
 def prompt_texts(path: Path, language: str) -> dict[str, str]:
     """The transcript of each prompt id; the empty string if it has no words."""
     fixes = load_fixes(language)
-    raw = {**parse_texts(path.read_text(encoding="utf-8")), **fixes.texts}
+    raw = {**parse_texts(read_text(path)), **fixes.texts}
     return {
         prompt_id: "" if prompt_id in fixes.drop else normalize(text, language)
         for prompt_id, text in raw.items()

@@ -26,8 +26,9 @@ from csj_text import HIDDEN, connect, without_repetitions
 from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
 from tqdm import tqdm
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.data.rejects import Rejects
+from icefall_sampled.jobs import check_num_jobs
 
 PAPER_HOURS = 271
 
@@ -76,10 +77,10 @@ def split_dev(
     """The utterances of dev and of train.
 
     Raises:
-        ValueError: if no training utterances would remain.
+        UserError: if no training utterances would remain.
     """
     if not 0 < size < len(utterances):
-        raise ValueError(
+        raise UserError(
             f"--dev-utterances is {size}, it must be at least 1 and less than the "
             f"{len(utterances)} utterances there are"
         )
@@ -112,6 +113,7 @@ def main(
         num_jobs: number of processes.
         max_rejected_percent: stop if more than this share of a set's sessions cannot be used.
     """
+    check_num_jobs(num_jobs)
     manifest_dir.mkdir(parents=True, exist_ok=True)
     supervisions: dict[str, list[SupervisionSegment]] = {}
     for part, sessions in find_sessions(corpus.resolve()).items():

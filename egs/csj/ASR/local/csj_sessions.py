@@ -21,6 +21,8 @@ from pathlib import Path
 from lhotse import Recording, SupervisionSegment
 from lhotse.recipes.csj import prepare_manifests
 
+from icefall_sampled.errors import UserError
+
 SDB = Path("MORPH/SDB")
 WAV = Path("WAV")
 TRAINING = "A"
@@ -51,13 +53,13 @@ def find_sessions(corpus: Path) -> dict[str, list[Session]]:
     """The sessions of training and of each test set, by name, also if files are missing.
 
     Raises:
-        ValueError: if the folder is not CSJ.
+        UserError: if the folder is not CSJ.
     """
     texts = {path.stem: path for path in sorted((corpus / SDB).rglob("*.sdb"))}
     audio = {path.stem: path for path in sorted((corpus / WAV).rglob("*.wav"))}
     for files, where in ((texts, SDB / "{core,noncore}/*.sdb"), (audio, WAV / "*/*.wav")):
         if not files:
-            raise ValueError(f"CORPUS is {corpus}, it must hold CSJ: there is no {where}")
+            raise UserError(f"CORPUS is {corpus}, it must hold CSJ: there is no {where}")
     names = {part: sorted(listed.split()) for part, listed in TEST_SETS.items()}
     tests = {name for listed in names.values() for name in listed}
     names["train"] = sorted(
@@ -73,12 +75,12 @@ def read_session(session: Session) -> tuple[Recording, list[SupervisionSegment],
     """The recording of a session, its segments, and warnings.
 
     Raises:
-        ValueError: if a file is missing or damaged.
+        UserError: if a file is missing or damaged.
     """
     if session.sdb is None:
-        raise ValueError(f"there is no {session.name}.sdb")
+        raise UserError(f"there is no {session.name}.sdb")
     if session.wav is None:
-        raise ValueError(f"there is no {session.name}.wav")
+        raise UserError(f"there is no {session.name}.wav")
     transcript = session.sdb.read_bytes()
     warnings = []
     if not transcript.endswith(b"\n"):
@@ -92,10 +94,10 @@ def read_session(session: Session) -> tuple[Recording, list[SupervisionSegment],
         try:
             manifests = _prepare(Path(folder))
         except Exception as error:  # from assertions, missing columns, or codecs
-            raise ValueError(f"lhotse cannot read it: {type(error).__name__}: {error}") from error
+            raise UserError(f"lhotse cannot read it: {type(error).__name__}: {error}") from error
     recordings, segments = list(manifests["recordings"]), list(manifests["supervisions"])
     if not segments:
-        raise ValueError("it has no segment with text")
+        raise UserError("it has no segment with text")
     return recordings[0], segments, warnings
 
 

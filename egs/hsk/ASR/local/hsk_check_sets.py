@@ -16,11 +16,12 @@ from pathlib import Path
 from hsk_lists import syllables_in
 from hsk_manifests import Units
 from hsk_sets import MIN_TRAINING_WORDS, count_words, heard_inside, units_of
-from lhotse import CutSet, SupervisionSegment
+from lhotse import SupervisionSegment
 from lhotse.cut import Cut, MixedCut
 
-from icefall_sampled.cli import run_script
-from local.composing import recordings_of, text_of
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.data import read_cuts, text_of
+from local.composing import recordings_of
 
 SETS = ("train", "dev", "test-unseen")
 
@@ -31,7 +32,7 @@ def check_sets(sets: dict[str, list[SupervisionSegment]], units: Units) -> None:
     """Check the properties.
 
     Raises:
-        ValueError: if one does not hold; the message gives an example.
+        UserError: if one does not hold; the message gives an example.
     """
     for one, other in itertools.combinations(SETS, 2):
         for kind, found in (
@@ -39,12 +40,12 @@ def check_sets(sets: dict[str, list[SupervisionSegment]], units: Units) -> None:
             ("sequences of syllables", lambda word: word.custom["syllables"]),
         ):
             if both := {*map(found, sets[one])} & {*map(found, sets[other])}:
-                raise ValueError(f"{one} and {other} share {len(both)} {kind}, e.g. {min(both)}")
+                raise UserError(f"{one} and {other} share {len(both)} {kind}, e.g. {min(both)}")
     known = count_words(sets["train"], units)
     trained = {word.custom["syllables"] for word in sets["train"]}
     for name in SETS[1:]:
         if inside := heard_inside({word.custom["syllables"] for word in sets[name]}, trained):
-            raise ValueError(
+            raise UserError(
                 f"{name} has {len(inside)} sequences of syllables that stand in words of training, "
                 f"e.g. {min(inside)}"
             )
@@ -55,7 +56,7 @@ def check_sets(sets: dict[str, list[SupervisionSegment]], units: Units) -> None:
             if known[unit] < MIN_TRAINING_WORDS
         }
         if rare:
-            raise ValueError(
+            raise UserError(
                 f"{name} has {len(rare)} {units} that stand in fewer than {MIN_TRAINING_WORDS} "
                 f"words of training, e.g. {min(rare)}"
             )
@@ -73,20 +74,20 @@ def check_lists(
         held_out: sequences of syllables of dev and test-unseen.
 
     Raises:
-        ValueError: if one does not hold; the message gives an example.
+        UserError: if one does not hold; the message gives an example.
     """
     syllables = {file: syllables_in(cut) for cut in words for file in recordings_of(cut)}
     for name, lists in (("train", train), ("test-lists", test)):
         spoken = [[f for track in cut.tracks for f in recordings_of(track.cut)] for cut in lists]
         if unknown := set().union(*spoken) - set(syllables):
-            raise ValueError(f"{name} has lists of other words, e.g. {min(unknown)}")
+            raise UserError(f"{name} has lists of other words, e.g. {min(unknown)}")
         said = {" ".join(syllables[file] for file in files) for files in spoken}
         if inside := heard_inside(held_out, said):
-            raise ValueError(
+            raise UserError(
                 f"{name} has lists with {len(inside)} held-out words in them, e.g. {min(inside)}"
             )
     if both := {*map(text_of, train)} & {*map(text_of, test)}:
-        raise ValueError(f"train and test-lists share {len(both)} lists, e.g. {min(both)}")
+        raise UserError(f"train and test-lists share {len(both)} lists, e.g. {min(both)}")
 
 
 def main(*, data_dir: Path = Path("data"), units: Units = "syllables", lists: bool = False) -> None:
@@ -99,7 +100,8 @@ def main(*, data_dir: Path = Path("data"), units: Units = "syllables", lists: bo
     """
 
     def read(name: str) -> list[Cut]:
-        return list(CutSet.from_file(data_dir / "manifests" / f"hsk_cuts_raw_{name}.jsonl.gz"))
+        path = data_dir / "manifests" / f"hsk_cuts_raw_{name}.jsonl.gz"
+        return list(read_cuts(path, argument=name))
 
     cuts = {name: read(name) for name in SETS}
     composed = [cut for cut in cuts["train"] if isinstance(cut, MixedCut)]

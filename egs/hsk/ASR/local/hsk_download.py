@@ -15,7 +15,6 @@ corpus.json pins the number of files, and the SHA-256 of the list of all files w
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import shutil
 import subprocess
@@ -26,7 +25,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.files import read_json
 
 CORPUS = Path(__file__).with_name("corpus.json")
 
@@ -51,12 +51,12 @@ def read_published(path: Path) -> Published:
     """Read a file like corpus.json.
 
     Raises:
-        ValueError: if it is not such a file.
+        UserError: if it is not such a file.
     """
     try:
-        return Published(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"--checksums is {path}, it must be like corpus.json: {error}") from error
+        return Published(**read_json(path))
+    except (OSError, UserError, TypeError) as error:
+        raise UserError(f"--checksums is {path}, it must be like corpus.json: {error}") from error
 
 
 def recordings_in(folder: Path) -> list[Path]:
@@ -77,13 +77,13 @@ def check(folder: Path, published: Published) -> None:
     """Check that a folder has the published recordings.
 
     Raises:
-        ValueError: if not; the message says what the folder has.
+        UserError: if not; the message says what the folder has.
     """
     count = len(recordings_in(folder))
     if count != published.files:
-        raise ValueError(f"{folder} holds {count} MP3 files, it must hold {published.files}")
+        raise UserError(f"{folder} holds {count} MP3 files, it must hold {published.files}")
     if (found := digest(folder)) != published.sha256:
-        raise ValueError(
+        raise UserError(
             f"{folder} does not hold the files that were published: the SHA-256 of their list "
             f"is {found}, it must be {published.sha256}"
         )
@@ -93,7 +93,7 @@ def unpack(archive: Path, folder: Path, *, wanted: str) -> None:
     """Unpack the MP3 files in a folder `wanted` of an archive.
 
     Raises:
-        ValueError: if the archive cannot be read.
+        UserError: if the archive cannot be read.
     """
     parts = PurePosixPath(wanted).parts
     try:
@@ -106,14 +106,14 @@ def unpack(archive: Path, folder: Path, *, wanted: str) -> None:
                     if content is not None:
                         (folder / path.name).write_bytes(content.read())
     except (OSError, tarfile.TarError, EOFError) as error:
-        raise ValueError(f"--archive is {archive}, it cannot be read: {error}") from error
+        raise UserError(f"--archive is {archive}, it cannot be read: {error}") from error
 
 
 def fetch(published: Published, folder: Path) -> None:
     """Fetch the one folder at the one commit: git skips the files of all others.
 
     Raises:
-        ValueError: if git fails; the message has git's error, and a way to do without git.
+        UserError: if git fails; the message has git's error, and a way to do without git.
     """
     with tempfile.TemporaryDirectory() as scratch:
         for command in (
@@ -135,7 +135,7 @@ def _git(words: list[str], folder: Path, *, repository: str) -> None:
         subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", "") or str(error)
-        raise ValueError(
+        raise UserError(
             f"{repository} cannot be fetched ({said.strip().splitlines()[-1]}): give the "
             "recordings by --archive or --corpus-dir"
         ) from error
@@ -174,7 +174,7 @@ def main(
     if not check_only:
         try:
             check(folder, published)
-        except ValueError:
+        except UserError:
             with whole_folder(folder) as new:
                 if archive is not None:
                     unpack(archive, new, wanted=published.folder)

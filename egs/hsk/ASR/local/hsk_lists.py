@@ -16,10 +16,11 @@ import random
 from pathlib import Path
 
 from hsk_sets import PERCENT, runs_in
-from lhotse import CutSet, SupervisionSet
+from lhotse import SupervisionSet
 from lhotse.cut import Cut, MonoCut
 
 from icefall_sampled.cli import run_script
+from icefall_sampled.data.cuts import read_cuts, read_manifest
 from local.composing import Composer, Deck, write_sets
 
 MAX_WORDS = 8
@@ -63,11 +64,12 @@ def main(words: Path, manifest_dir: Path, /, *, hours: float, seed: int = 42) ->
         hours: lists to train on.
         seed: of the random choices.
     """
-    singles: list[MonoCut] = list(CutSet.from_file(words))
+    singles: list[MonoCut] = list(read_cuts(words, argument="WORDS"))
     held_out = {
         str(word.custom["syllables"])
         for name in PERCENT
-        for word in SupervisionSet.from_file(manifest_dir / f"hsk_supervisions_{name}.jsonl.gz")
+        for path in [manifest_dir / f"hsk_supervisions_{name}.jsonl.gz"]
+        for word in read_manifest(SupervisionSet, path, argument="the manifest")
     }
     composer = Lists({cut.id: cut for cut in singles}, held_out=held_out, seed=seed)
     train = composer.compose("train", seconds=hours * 3600)

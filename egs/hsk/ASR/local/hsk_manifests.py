@@ -27,7 +27,7 @@ from lhotse import Recording, RecordingSet, SupervisionSegment, SupervisionSet
 from pypinyin import Style, lazy_pinyin
 from tqdm import tqdm
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.data.rejects import Rejects
 
 PREFIX = "cmn-"
@@ -43,11 +43,11 @@ def syllables_of(word: str) -> list[str]:
     """The toned syllables of a word in characters: 名字 -> ming2, zi4.
 
     Raises:
-        ValueError: if pypinyin does not know all of the characters.
+        UserError: if pypinyin does not know all of the characters.
     """
     syllables: list[str] = lazy_pinyin(word, style=Style.TONE3, neutral_tone_with_five=True)
     if not syllables or not all(_SYLLABLE.fullmatch(syllable) for syllable in syllables):
-        raise ValueError(f"the word {word!r} has no known reading")
+        raise UserError(f"the word {word!r} has no known reading")
     return syllables
 
 
@@ -55,10 +55,10 @@ def word_of(path: Path) -> str | None:
     """The word in a file, by its name; None if the name has an ellipsis.
 
     Raises:
-        ValueError: if it is not a name of the corpus.
+        UserError: if it is not a name of the corpus.
     """
     if not path.stem.startswith(PREFIX):
-        raise ValueError(f"the name must begin with {PREFIX}")
+        raise UserError(f"the name must begin with {PREFIX}")
     return None if "_" in path.stem else path.stem.removeprefix(PREFIX)
 
 
@@ -66,14 +66,14 @@ def to_manifests(path: Path, word: str, units: Units) -> tuple[Recording, Superv
     """Describe a recording and the speech in it.
 
     Raises:
-        ValueError: if it cannot be used.
+        UserError: if it cannot be used.
     """
     syllables = " ".join(syllables_of(word))
     try:
         recording = Recording.from_file(path)
         samples = recording.load_audio()[0]
     except Exception as error:  # several decoders with different exceptions
-        raise ValueError(f"cannot be decoded ({error})") from error
+        raise UserError(f"cannot be decoded ({error})") from error
     start, end = find_speech(samples, recording.sampling_rate)
     supervision = SupervisionSegment(
         id=recording.id,
@@ -106,7 +106,7 @@ def main(
     """
     paths = recordings_in(folder.resolve())
     if not paths:
-        raise ValueError(f"{folder} holds no MP3 files: run stage 0 first")
+        raise UserError(f"{folder} holds no MP3 files: run stage 0 first")
     rejects = Rejects(len(paths), max_rejected_percent)
     recordings, supervisions = [], []
     for path in tqdm(paths, desc="decoding", unit="word", disable=None):
@@ -116,7 +116,7 @@ def main(
                 recording, supervision = to_manifests(path, word, units)
                 recordings.append(recording)
                 supervisions.append(supervision)
-        except ValueError as error:
+        except UserError as error:
             rejects.add(path.stem, str(error))
     rejects.write(manifest_dir / "hsk_rejects.jsonl")
     rejects.check()

@@ -22,7 +22,8 @@ from pathlib import Path
 from hsk_manifests import Units
 from lhotse import SupervisionSegment, SupervisionSet
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
+from icefall_sampled.data.cuts import read_manifest
 
 PERCENT = {"test-unseen": 5, "dev": 5}
 """Percent of all sequences of syllables; some are moved to training, see above."""
@@ -103,10 +104,11 @@ def main(manifest_dir: Path, /, *, units: Units = "syllables") -> None:
         manifest_dir: folder with the manifests of stage 1, and for those of the sets.
         units: the units of the texts.
     """
-    words = list(SupervisionSet.from_file(manifest_dir / "hsk_supervisions.jsonl.gz"))
+    path = manifest_dir / "hsk_supervisions.jsonl.gz"
+    words = list(read_manifest(SupervisionSet, path, argument="the manifest"))
     for name, chosen in split(words, units).items():
         if not chosen:
-            raise ValueError(f"{name} would be empty: there are too few words, {len(words)}")
+            raise UserError(f"{name} would be empty: there are too few words, {len(words)}")
         path = manifest_dir / f"hsk_supervisions_{name}.jsonl.gz"
         SupervisionSet.from_segments(chosen).to_file(path)
         minutes = sum(word.duration for word in chosen) / 60

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-FRAME_SECONDS = 0.01
+from icefall_sampled.audio import FRAME_SECONDS
+from icefall_sampled.errors import UserError
+
 SPEECH_DB = 35.0
 """Frames at most this many decibels below the loudest are speech. In the corpus the noise is 46 dB
 below the loudest frame in the median, and a weak fricative 20 to 30."""
@@ -36,11 +38,11 @@ def find_speech(samples: np.ndarray, sampling_rate: int) -> tuple[float, float]:
         sampling_rate: in hertz.
 
     Raises:
-        ValueError: if there is none.
+        UserError: if there is none.
     """
     levels = frame_levels(samples, sampling_rate)
     if not len(levels) or not levels.max() > SILENT_DBFS:
-        raise ValueError("is silent")
+        raise UserError("is silent")
     speech = np.flatnonzero(levels >= levels.max() - SPEECH_DB)
     margin = round(MARGIN_SECONDS / FRAME_SECONDS)
     first = max(0, int(speech[0]) - margin)

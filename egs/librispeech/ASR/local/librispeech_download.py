@@ -12,7 +12,7 @@ from pathlib import Path
 from lhotse.recipes.librispeech import LIBRISPEECH, download_librispeech
 from lhotse.recipes.musan import download_musan
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 
 
 def main(download_dir: Path, /, *, parts: tuple[str, ...] = (), musan: bool = False) -> None:
@@ -24,7 +24,7 @@ def main(download_dir: Path, /, *, parts: tuple[str, ...] = (), musan: bool = Fa
         musan: fetch MUSAN too.
     """
     if unknown := sorted(set(parts) - set(LIBRISPEECH)):
-        raise ValueError(f"parts: there is no {unknown[0]}, it must be of {', '.join(LIBRISPEECH)}")
+        raise UserError(f"parts: there is no {unknown[0]}, it must be of {', '.join(LIBRISPEECH)}")
     download_librispeech(download_dir, dataset_parts=parts)
     if musan:
         download_musan(download_dir)

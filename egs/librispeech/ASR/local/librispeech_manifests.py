@@ -27,6 +27,9 @@ from tqdm import tqdm
 
 from icefall_sampled.cli import run_script
 from icefall_sampled.data.rejects import Rejects
+from icefall_sampled.errors import UserError, unreadable
+from icefall_sampled.files import read_text
+from icefall_sampled.jobs import check_num_jobs
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +39,7 @@ Parsed = tuple[Recording, SupervisionSegment]
 def transcript_lines(part: Path) -> Iterator[str]:
     """All lines of a part's transcripts, in the order of the file names."""
     for path in sorted(part.rglob("*.trans.txt")):
-        yield from (line for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+        yield from (line for line in read_text(path).splitlines() if line.strip())
 
 
 def parse(line: str, part: Path) -> Parsed | str:
@@ -46,7 +49,7 @@ def parse(line: str, part: Path) -> Parsed | str:
     try:
         parsed: Parsed | None = parse_utterance(part, line, {})
     except Exception as error:  # a broken file makes a codec raise anything
-        return f"unreadable: {type(error).__name__}: {error}"
+        return unreadable(error)
     return "no audio" if parsed is None else parsed
 
 
@@ -54,11 +57,11 @@ def read_part(part: Path, *, num_jobs: int, limit_percent: float) -> tuple[list[
     """The usable utterances of a part, and the rejected ones.
 
     Raises:
-        ValueError: if there is no such part.
+        UserError: if there is no such part.
     """
     lines = {line.split(maxsplit=1)[0]: line for line in transcript_lines(part)}
     if not lines:
-        raise ValueError(f"{part} has no transcripts, it must be a part of LibriSpeech")
+        raise UserError(f"{part} has no transcripts, it must be a part of LibriSpeech")
     audio = {path.stem for path in part.rglob("*.flac")}
     rejects = Rejects(len(lines.keys() | audio), limit_percent)
     usable = []
@@ -93,6 +96,7 @@ def main(
         num_jobs: number of threads.
         max_rejected_percent: stop if more than this share of a part cannot be used.
     """
+    check_num_jobs(num_jobs)
     for name in parts:
         usable, rejects = read_part(
             corpus.resolve() / name, num_jobs=num_jobs, limit_percent=max_rejected_percent

@@ -28,9 +28,9 @@ from pathlib import Path
 from icefall_sampled import recipes
 from icefall_sampled.config import (
     Config,
+    ConformerConfig,
     CtcConfig,
     DataConfig,
-    EncoderConfig,
     JoinerConfig,
     OptimizerConfig,
     PredictorConfig,
@@ -54,10 +54,10 @@ def base() -> Config:
     return Config(
         data=prepared("data", 2000),
         spec_augment=SpecAugmentConfig(probability=1.0),
-        encoder=EncoderConfig(
+        encoder=ConformerConfig(
             num_layers=16, width=256, num_heads=4, feedforward_width=1024, kernel_frames=31
         ),
-        ctc=recipes.auxiliaries(CtcConfig(), layers=(8,))["_scctc"],
+        ctc=CtcConfig(intermediate_layers=(8,), self_conditioning=True),
         predictor=PredictorConfig(embedding_width=320, hidden_width=640),
         joiner=JoinerConfig(width=320),
         sampling=SamplingConfig(num_sampled=300, distribution="interctc"),

@@ -17,7 +17,7 @@ from typing import Literal
 
 import numpy as np
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.data import read_cuts
 from icefall_sampled.tokens import load_tokens
 from local.train_bpe import read_transcripts, train
@@ -58,7 +58,7 @@ def choose_vocabulary(cuts: Path) -> str:
         transcript.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         try:
             train(transcript, Path(folder) / "bpe", vocab_size=size)
-        except ValueError as error:
+        except UserError as error:
             if largest := re.search(r"at most (\d+)", str(error)):
                 return f"bpe {largest.group(1)}"
             raise
@@ -68,6 +68,8 @@ def choose_vocabulary(cuts: Path) -> str:
 def short_first(cuts: Path, steps: int) -> list[float]:
     """The maximum utterance length of each of the first epochs, which take `steps` in total."""
     durations = [cut.duration for cut in read_cuts(cuts, argument="CUTS")]
+    if not durations:
+        raise UserError(f"CUTS is {cuts}, it must hold at least one cut")
     limit = max(SHORT_SECONDS, math.ceil(10 * np.percentile(durations, SHORT_PERCENTILE)) / 10)
     short = SPEEDS * sum(seconds for seconds in durations if seconds <= limit)
     epochs = math.ceil(steps * STEP_SECONDS["tiny"] / short)
@@ -114,7 +116,7 @@ def main(
     if what == "vocabulary":
         print(choose_vocabulary(cuts))
     elif lang_dir is None:
-        raise ValueError("LANG_DIR is missing, training must know its vocabulary")
+        raise UserError("LANG_DIR is missing, training must know its vocabulary")
     else:
         print(choose_training(cuts, lang_dir, steps))
 

@@ -27,12 +27,14 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 from lhotse.cut import Cut
 from tqdm import tqdm
 
+from icefall_sampled.audio import SAMPLING_RATE
 from icefall_sampled.cli import run_script
 from icefall_sampled.data import read_cuts
 from icefall_sampled.data.rejects import Rejects
+from icefall_sampled.errors import UserError, unreadable
+from icefall_sampled.files import replacing
 from icefall_sampled.jobs import open_jobs
 
-SAMPLING_RATE = 16000
 ENDINGS = (
     *(".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"),
     *(".sph", ".aac", ".wma", ".aiff", ".webm", ".mp4"),
@@ -62,17 +64,17 @@ def audio_files(folder: Path) -> dict[str, Path]:
     """The audio files in a folder and below it, by their relative paths without suffix.
 
     Raises:
-        ValueError: if there are none, or two differ only in their suffix.
+        UserError: if there are none, or two differ only in their suffix.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in ENDINGS:
             name = path.relative_to(folder).with_suffix("").as_posix()
             if name in found:
-                raise ValueError(f"{path} and {found[name]} must differ in more than their ending")
+                raise UserError(f"{path} and {found[name]} must differ in more than their ending")
             found[name] = path
     if not found:
-        raise ValueError(f"--audio is {folder}, it must be a folder with audio files")
+        raise UserError(f"--audio is {folder}, it must be a folder with audio files")
     return found
 
 
@@ -93,12 +95,12 @@ def texts_of(transcripts: Path, files: dict[str, Path], rejects: Rejects) -> dic
     """The texts in a file of two columns, by the name of the audio.
 
     Raises:
-        ValueError: if it cannot be read.
+        UserError: if it cannot be read.
     """
     try:
         lines = transcripts.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"--transcripts is {transcripts}, it must be a UTF-8 file") from error
+        raise UserError(f"--transcripts is {transcripts}, it must be a UTF-8 file") from error
     stems = Counter(Path(name).name for name in files)
     by_stem = {Path(name).name: name for name in files if stems[Path(name).name] == 1}
     texts: dict[str, str] = {}
@@ -129,7 +131,7 @@ def _read(item: Item) -> tuple[MonoCut | None, str]:
     try:
         recording = Recording.from_file(item.audio, recording_id=item.id)
     except Exception as error:  # a broken file makes a codec raise anything
-        return None, f"unreadable: {type(error).__name__}: {error}"
+        return None, unreadable(error)
     if recording.num_samples <= 0:
         return None, "there is no sound in it"
     recording = recording.resample(SAMPLING_RATE)
@@ -224,7 +226,7 @@ def main(
         max_rejected_percent: stop if more than this share of the files cannot be used.
     """
     if (audio is None) == (cuts is None):
-        raise ValueError("either --audio or --cuts must be given, and not both")
+        raise UserError("either --audio or --cuts must be given, and not both")
     if audio is not None:
         found, rejects = from_folder(
             audio, transcripts, speakers, case, num_jobs, max_rejected_percent
@@ -234,9 +236,8 @@ def main(
         found, rejects = from_manifest(cuts, case, max_rejected_percent)
     rejects.write(out_cuts.with_name(f"{out_cuts.name.split('.', 1)[0]}.rejects.jsonl"))
     rejects.check()
-    temporary = out_cuts.with_name(f"tmp_{out_cuts.name}")
-    CutSet.from_cuts(found).to_file(temporary)
-    temporary.replace(out_cuts)
+    with replacing(out_cuts) as temporary:
+        CutSet.from_cuts(found).to_file(temporary)
     hours = sum(cut.duration for cut in found) / 3600
     logger.info("%d utterances, %.2f hours; %d left out", len(found), hours, rejects.count)
 

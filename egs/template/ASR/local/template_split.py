@@ -15,8 +15,9 @@ from pathlib import Path
 from lhotse import CutSet
 from lhotse.cut import Cut
 
-from icefall_sampled.cli import run_script
+from icefall_sampled.cli import UserError, run_script
 from icefall_sampled.data import read_cuts
+from icefall_sampled.files import replacing
 
 LONGEST_HELD_OUT_SECONDS = 3600.0
 ENOUGH_SPEAKERS = 10
@@ -44,11 +45,11 @@ def split(cuts: list[Cut], *, percent: float) -> tuple[list[Cut], list[Cut], lis
     """Train, dev and test; the last two have at least one cut each.
 
     Raises:
-        ValueError: if there are too few cuts for that.
+        UserError: if there are too few cuts for that.
     """
     units = units_of(cuts)
     if len(units) < 3:
-        raise ValueError(f"there are {len(units)} utterances, there must be at least 3 to split")
+        raise UserError(f"there are {len(units)} utterances, there must be at least 3 to split")
     wanted = min(percent / 100 * sum(cut.duration for cut in cuts), LONGEST_HELD_OUT_SECONDS)
     order = sorted(units, key=hashed)
     held_out: list[list[Cut]] = []
@@ -72,12 +73,11 @@ def main(cuts: Path, train: Path, dev: Path, test: Path, /, *, percent: float = 
         percent: share of the speech in dev, and in test.
     """
     if not 0 < percent < 50:
-        raise ValueError(f"--percent is {percent:g}, it must be between 0 and 50")
+        raise UserError(f"--percent is {percent:g}, it must be between 0 and 50")
     parts = split(list(read_cuts(cuts, argument="CUTS")), percent=percent)
     for path, part in zip((train, dev, test), parts, strict=True):
-        temporary = path.with_name(f"tmp_{path.name}")
-        CutSet.from_cuts(part).to_file(temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            CutSet.from_cuts(part).to_file(temporary)
         hours = sum(cut.duration for cut in part) / 3600
         logger.info("%s: %d cuts, %.3f hours", path.name, len(part), hours)
 

@@ -19,9 +19,9 @@ from pathlib import Path
 from icefall_sampled import recipes
 from icefall_sampled.config import (
     Config,
+    ConformerConfig,
     CtcConfig,
     DataConfig,
-    EncoderConfig,
     JoinerConfig,
     OptimizerConfig,
     PredictorConfig,
@@ -38,7 +38,7 @@ def base() -> Config:
     return Config(
         data=DataConfig(max_duration_seconds=40.0),
         spec_augment=SpecAugmentConfig(probability=0.5, max_masked_fraction=0.2),
-        encoder=EncoderConfig(
+        encoder=ConformerConfig(
             subsampling_channels=64, num_layers=8, width=144, feedforward_width=576,
             kernel_frames=15, dropout=0.05,
         ),
@@ -59,7 +59,7 @@ def tiny() -> Config:
     return replace(
         base(),
         data=DataConfig(max_duration_seconds=20.0),
-        encoder=EncoderConfig(
+        encoder=ConformerConfig(
             subsampling=6, subsampling_channels=32, num_layers=6, width=144, feedforward_width=288,
             kernel_frames=15, dropout=0.1,
         ),
@@ -75,7 +75,7 @@ def medium() -> Config:
         base(),
         data=DataConfig(max_duration_seconds=200.0),
         spec_augment=SpecAugmentConfig(),
-        encoder=EncoderConfig(num_layers=12, width=192, feedforward_width=768),
+        encoder=ConformerConfig(num_layers=12, width=192, feedforward_width=768),
         predictor=PredictorConfig(hidden_width=512),
         joiner=JoinerConfig(width=512),
     )
@@ -87,7 +87,7 @@ def large() -> Config:
         base(),
         data=DataConfig(max_duration_seconds=300.0),
         spec_augment=SpecAugmentConfig(),
-        encoder=EncoderConfig(),
+        encoder=ConformerConfig(),
         ctc=CtcConfig(),
         predictor=PredictorConfig(),
         joiner=JoinerConfig(),

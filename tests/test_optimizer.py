@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from icefall_sampled.config import OptimizerConfig
-from icefall_sampled.training.optimizer import learning_rate, make_optimizer, set_learning_rate
+from icefall_sampled.optimizer import learning_rate, make_adamw, set_learning_rate
 
 NOAM = OptimizerConfig(learning_rate=2.0, schedule="noam", warmup_steps=100)
 COSINE = OptimizerConfig(learning_rate=2.0, schedule="cosine", warmup_steps=100)
@@ -41,7 +41,7 @@ def test_a_warm_up_longer_than_the_run_is_only_a_warm_up() -> None:
 def test_weight_decay_is_for_matrices() -> None:
     model = nn.Sequential(nn.Linear(3, 3), nn.LayerNorm(3))
     config = OptimizerConfig(learning_rate=0.5, weight_decay=0.1, warmup_steps=1)
-    optimizer = make_optimizer(model, config)
+    optimizer = make_adamw(model, config)
     before = [p.detach().clone() for p in model.parameters()]
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
