@@ -3,17 +3,18 @@
 
     python docs/draw_memory.py
 
-Ours are predicted by `icefall_sampled.memory` at the paper's size: Conformer-M, a predictor and a
-joiner of 640, an utterance of LibriSpeech's mean length. Of the paper's figures only what its text
-says in numbers or words is shown; where it says nothing, nothing is drawn.
-
-Stored logits are drawn by their shape, the least that any program that stores them needs:
-activations (T, U + 1, J), and (T, U + 1, K) three times: log-probabilities, their gradient, and
-that of the logits. This is fair to the paper, of whose program we know no more.
+Ours are measured by `icefall_sampled.memory` at the paper's size: whole steps of Conformer-M with a
+predictor and a joiner of 640, with one, two and four utterances of LibriSpeech's mean length, and a
+line through them. Stored logits are those of our naive loss, which is written to be read: at its
+peak it has (T, U + 1, K) four times or, with few classes, activations (T, U + 1, J) three times. Of
+the paper's figures only what its text says in numbers or words is shown; where it says nothing,
+nothing is drawn.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -26,8 +27,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from icefall_sampled.config import Config, SamplingConfig
-from icefall_sampled.memory import MIB, Prediction, Utterance, predict
+from icefall_sampled.allocations import MIB, Line
+from icefall_sampled.config import Config, LossConfig, SamplingConfig
+from icefall_sampled.memory import Steps
+from icefall_sampled.recipes.recipe import Utterance
 
 MEAN_FRAMES, MEAN_LABELS = 319, 67.9
 """T and U of an utterance with 500 pieces: means over 4,000 random ones of LibriSpeech's
@@ -37,10 +40,8 @@ LABELS_OF_2000_PIECES = 0.67
 other vocabulary: SentencePiece (BPE) gave 0.674 on Vim's manual (88,704 sentences, a fifth of them
 held out and counted), 0.645 on Python's and 0.664 on the common free-software licences."""
 ENCODER_FRAME_SECONDS, FILTER_SECONDS = 0.04, 0.03
-COPIES = 3
-"""Tensors of (T, U + 1, K) at the peak where logits are stored."""
 NUM = 32
-"""Utterances in the batch of Figure 1; in Figure 3(b) one more is counted beyond them."""
+"""Utterances in the batch of Figure 1."""
 MB = 1e6
 
 QUOTED = {(2000, 0): 850, (2000, 300): 530}
@@ -66,43 +67,29 @@ def config_of(num_sampled: int) -> Config:
     return Config(sampling=SamplingConfig(strategy="none", distribution="uniform"))
 
 
-def fused(vocab_size: int, num_sampled: int) -> Prediction:
-    """Ours."""
-    return predict(config_of(num_sampled), utterance_of(vocab_size), vocab_size)
+@cache
+def line(vocab_size: int, num_sampled: int, *, stored: bool = False) -> Line:
+    """The MiB of a step, fused or with its logits stored."""
+    loss = LossConfig(implementation="naive" if stored else "fused")
+    config = replace(config_of(num_sampled), loss=loss)
+    return Steps(config, vocab_size).line(utterance_of(vocab_size))
 
 
-def stored_mb(vocab_size: int, num_sampled: int) -> float:
-    """Activations and logits of an utterance's lattice, in MB, where they are stored."""
-    utterance, config = utterance_of(vocab_size), Config()
-    nodes = utterance.encoder_frames(config) * (utterance.labels + 1)
-    classes = num_sampled or vocab_size
-    return 4 * nodes * (config.joiner.width + COPIES * classes) / MB
-
-
-def kept_mb(prediction: Prediction) -> dict[str, float]:
-    """What encoder, predictor and CTC keep of an utterance until backward, in MB."""
-    kept = dict.fromkeys(("encoder", "predictor", "CTC"), 0.0)
-    for stage in prediction.stages:
-        if stage.component in kept:
-            kept[stage.component] += stage.line.each.kept / MB
-    return kept
-
-
-def lattice_mb(prediction: Prediction) -> float:
-    """What the fused loss takes for one more utterance at its own highest moment, in MB."""
-    one, more = (prediction.own(num)["joiner and loss"] for num in (NUM, NUM + 1))
-    return (more - one) * MIB / MB
+@cache
+def encoder_line(vocab_size: int, num_sampled: int) -> Line:
+    """The MiB of a step with the CTC loss alone."""
+    steps = Steps(config_of(num_sampled), vocab_size)
+    return steps.line(utterance_of(vocab_size), with_transducer=False)
 
 
 def draw_figure3b(axes: Axes) -> None:
     """MB for each training example, by V and K."""
     for place, (vocab_size, num_sampled) in enumerate(BARS):
-        prediction = fused(vocab_size, num_sampled)
-        below = sum(kept_mb(prediction).values())
+        below = encoder_line(vocab_size, num_sampled).each * MIB / MB
         colour = STORED if num_sampled else FULL
         bars = [
-            (-0.27, below + stored_mb(vocab_size, num_sampled), colour),
-            (0.0, below + lattice_mb(prediction), FUSED),
+            (-0.27, line(vocab_size, num_sampled, stored=True).each * MIB / MB, colour),
+            (0.0, line(vocab_size, num_sampled).each * MIB / MB, FUSED),
         ]
         for offset, height, shade in bars:
             axes.bar(place + offset, height, 0.25, color=shade)
@@ -116,12 +103,12 @@ def draw_figure3b(axes: Axes) -> None:
                       color=INK, va="bottom")  # fmt: skip
         axes.plot([place - 0.42, place + 0.42], [below, below], ":", color=INK, lw=1.6)
     handles: list[Artist] = [
-        Patch(color=FULL, label="logits of all V stored (by shape)"),
-        Patch(color=STORED, label="logits of K classes stored (by shape)"),
+        Patch(color=FULL, label="logits of all V stored"),
+        Patch(color=STORED, label="logits of K classes stored"),
         Patch(color=FUSED, label="ours: fused, no logits stored"),
         Patch(facecolor="white", edgecolor=PAPER, hatch="///",
               label="the paper's figure, where its text gives one"),
-        Line2D([], [], ls=":", color=INK, label="encoder, predictor and CTC alone (ours)"),
+        Line2D([], [], ls=":", color=INK, label="encoder and CTC alone (ours)"),
     ]  # fmt: skip
     axes.set_xticks(range(len(BARS)))
     axes.set_xticklabels([f"V = {v}\n" + (f"K = {k}" if k else "full") for v, k in BARS])
@@ -133,22 +120,21 @@ def draw_figure3b(axes: Axes) -> None:
 
 def draw_figure1(axes: Axes) -> None:
     """A batch's memory by component: the transducer, sampled, and fused."""
-    prediction = fused(2000, 300)
-    kept = {name: NUM * mb / 1000 for name, mb in kept_mb(prediction).items()}
-    peak = prediction.peak(NUM)
-    fixed = (peak["parameters"] + peak["optimizer"]) * MIB / MB / 1000
     rows = {
-        "(a) RNN-Transducer\nV = 2000": NUM * stored_mb(2000, 0) / 1000,
-        "(b) sampled softmax\nK = 300": NUM * stored_mb(2000, 300) / 1000,
-        "(c) ours: sampled\nand fused": prediction.own(NUM)["joiner and loss"] * MIB / MB / 1000,
+        "(a) RNN-Transducer\nV = 2000": line(2000, 0, stored=True),
+        "(b) sampled softmax\nK = 300": line(2000, 300, stored=True),
+        "(c) ours: sampled\nand fused": line(2000, 300),
     }
-    for place, lattice in enumerate(rows.values()):
+    encoder = encoder_line(2000, 300)
+    to_gb = MIB / MB / 1000
+    before = to_gb * encoder.resident_mib
+    for place, step in enumerate(rows.values()):
         left = 0.0  # what was drawn so far
+        whole, lattice = to_gb * step.at(NUM), to_gb * (step.at(NUM) - encoder.at(NUM))
         parts = (
-            ("parameters and AdamW", fixed, REST),
-            ("encoder", kept["encoder"], FULL),
-            ("predictor and CTC", kept["predictor"] + kept["CTC"], STORED),
-            ("joiner and logits", lattice, FUSED),
+            ("weights and AdamW's states", before, REST),
+            ("encoder and CTC", whole - lattice - before, FULL),
+            ("predictor, joiner and logits", lattice, FUSED),
         )
         for label, size, colour in parts:
             axes.barh(place, size, 0.55, left=left, color=colour,
@@ -157,13 +143,13 @@ def draw_figure1(axes: Axes) -> None:
                 axes.text(left + size / 2, place, f"{size:.1f}", ha="center", va="center",
                           fontsize=9)  # fmt: skip
             left += size
-        axes.text(left + 0.2, place, f"{left:.1f} GB, {100 * lattice / left:.0f} % of it for "
-                  "joiner and logits", va="center", fontsize=9)  # fmt: skip
+        axes.text(left + 0.2, place, f"{whole:.1f} GB, {100 * lattice / whole:.0f} % of it for "
+                  "predictor, joiner, logits", va="center", fontsize=9)  # fmt: skip
     axes.set_yticks(range(len(rows)))
     axes.set_yticklabels(rows)
     axes.invert_yaxis()
     axes.set_xlabel(f"GB of a step with {NUM} utterances of LibriSpeech's mean length")
-    axes.set_xlim(0, 33)
+    axes.set_xlim(0, 42)
     axes.set_title("The paper on its own Figure 1 (a): “the whole encoder network and the logit "
                    "tensor take nearly same memory space”", fontsize=9, loc="left")  # fmt: skip
     axes.legend(fontsize=8.5, frameon=False, loc="lower right")
