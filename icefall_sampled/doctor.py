@@ -108,11 +108,16 @@ def environment() -> str:
 
 
 def pinned_packages(name: str) -> dict[str, str]:
-    """Pins of environment `name`, from the requirements file and the packages built separately."""
+    """Pins of environment `name`, from the requirements file and the packages built separately.
+
+    Empty where the package was installed without its checkout.
+    """
     listed = "requirements.txt" if name == "k2" else "requirements-torch2.txt"
     apart = ("kaldifeat", "k2" if name == "k2" else "fast_rnnt")
     files = [_ROOT / listed, *(_ROOT / "shared" / "build" / f"{package}.txt" for package in apart)]
-    return read_pins("\n".join(file.read_text(encoding="utf-8") for file in files))
+    return read_pins(
+        "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+    )
 
 
 def inspect_packages(pins: dict[str, str]) -> list[Package]:
@@ -166,6 +171,8 @@ def main() -> int:
     missing = [p.name for p in packages if not p.ok and p.name not in _LATTICE_PACKAGES]
     if backend is None:
         missing.append(" or ".join(_LATTICE_PACKAGES))
+    if not packages:
+        print("Nothing is pinned outside a checkout. Losses and sampling need torch alone.")
     if not missing:
         print("Everything needed is there.")
         return 0
