@@ -182,6 +182,34 @@ def profile(rows: list[Row]) -> str:
     return markdown(["", "posteriors", "s", "s at full speed", *(f"{k} %" for k in kinds)], lines)
 
 
+def lattice(rows: list[Row]) -> str:
+    """The lattice alone: its processor time in the packages and in plain torch."""
+    lines = []
+    for plain in select(rows, backend="torch"):
+        same = {name: plain[name] for name in ("environment", "batch")}
+        for row in select(rows, backend=plain["package"], **same):
+            seconds = [float(x["cpu_seconds"]) for x in (row, plain)]
+            shape = f"{row['batch_size']} × {row['frames']} × {row['labels']}"
+            times = [number(1000 * x) for x in seconds]
+            lines.append(
+                [row["package"], row["batch"], shape, *times, number(seconds[1] / seconds[0])]
+            )
+    header = ["package", "utterances", "N × T × U", "ms", "ms, plain torch", "times"]
+    if not lines:
+        return markdown(header, lines)
+    furthest = max(float(row["difference"]) for row in rows)
+    beside = {
+        f"{row['package']} {row['package_version']} beside torch {row['torch']} on "
+        f"{row['machine']} ({row['commit']})": None
+        for row in rows
+    }
+    return (
+        f"{markdown(header, lines)}\n\nProcessor time on one thread, medians of "
+        f"{rows[0]['repeats']}; posteriors in float64, which differ by {furthest:.0e} at the most. "
+        f"Measured: {'; '.join(beside)}."
+    )
+
+
 def growth(rows: list[Row]) -> str:
     """Fitted exponents beside the expected ones."""
     lines = []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmarks import decoding_plot, decoding_report, findings, plots, tables
 from benchmarks import rows as rows_file
+from benchmarks.bench_lattice import COLUMNS as LATTICE_COLUMNS
 from benchmarks.bench_loss import RESULTS
 from benchmarks.machine import ROOT
 from benchmarks.profile_loss import COLUMNS as PROFILE_COLUMNS
@@ -27,7 +28,7 @@ MARK, DECODING_MARK = "benchmark", "decoding"
 LONG, SHORT_IN = RESULTS.parent / "README.md", ROOT / "docs/costs.md"
 
 
-def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
+def long_text(losses: list[Row], growth: list[Row], profile: list[Row], lattice: list[Row]) -> str:
     """All tables, for benchmarks/README.md.
 
     Raises:
@@ -52,6 +53,7 @@ def long_text(losses: list[Row], growth: list[Row], profile: list[Row]) -> str:
         "### Nodes that were computed", findings.nodes(flushed),
         "### Denormal numbers", findings.denormals(losses),
         "### Where the time goes", findings.profile(profile),
+        "### The lattice alone", findings.lattice(lattice),
         "### Growth", findings.growth(growth),
         "### Agreement",
         f"Largest relative distance from the median of what should be one number: "
@@ -103,9 +105,10 @@ def write(folder: Path, *, long: Path, short: Path) -> None:
     losses = rows_file.newest(rows_file.read(folder / "losses.csv"))
     growth = rows_file.newest(rows_file.read(folder / "growth.csv"))
     profile = rows_file.read(folder / "profile.csv", columns=PROFILE_COLUMNS)
+    lattice = rows_file.read(folder / "lattice.csv", columns=LATTICE_COLUMNS)
     if not losses:
         raise UserError(f"results is {folder}, it must hold losses.csv with a row or more")
-    tables.replace_between(long, MARK, long_text(losses, growth, profile))
+    tables.replace_between(long, MARK, long_text(losses, growth, profile, lattice))
     tables.replace_between(short, MARK, short_text(losses))
     plots.draw_losses(losses, folder / "losses.png")
     if growth:
@@ -131,8 +134,8 @@ def main(
     """Write tables and figures from the results.
 
     Args:
-        results: folder of losses.csv, growth.csv, profile.csv and the files of the searches, and
-            for the figures.
+        results: folder of losses.csv, growth.csv, profile.csv, lattice.csv and the files of the
+            searches, and for the figures.
         long: Markdown file for all tables, between its markers.
         short: Markdown file for the most important one.
     """

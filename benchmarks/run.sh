@@ -2,7 +2,7 @@
 # All measurements, then the tables and figures: about half an hour on one quiet core.
 #
 #   bash benchmarks/run.sh CHECKPOINT                 # the exp folder of a training run, for trained posteriors
-#   bash benchmarks/run.sh CHECKPOINT report          # some parts: main sizes denormals growth profile long report
+#   bash benchmarks/run.sh CHECKPOINT report          # some parts: main sizes denormals growth profile lattice long report
 #
 # Called again, it goes on where it stopped. What other packages need is made by benchmarks/setup_peers.sh; what is not
 # there is reported as not installed. `long` (half an hour more) and `decoding` (a quarter of an hour) are not part of the
@@ -14,12 +14,12 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if (($# < 1)); then
-  echo "usage: bash benchmarks/run.sh CHECKPOINT [main|sizes|denormals|growth|profile|long|decoding|report]…" >&2
+  echo "usage: bash benchmarks/run.sh CHECKPOINT [main|sizes|denormals|growth|profile|lattice|long|decoding|report]…" >&2
   exit 2
 fi
 checkpoint=$1
 shift
-if (($# == 0)); then set -- main sizes denormals growth profile report; fi
+if (($# == 0)); then set -- main sizes denormals growth profile lattice report; fi
 
 venv=$(shared/setup_env.sh)
 export PATH="$venv/bin:$PATH"
@@ -62,6 +62,13 @@ growth() { python -m benchmarks.growth --checkpoint "$checkpoint" --plan.budget-
 
 profile() { OMP_NUM_THREADS=1 python -m benchmarks.profile_loss --checkpoint "$checkpoint"; }
 
+lattice() { # alone, in each environment that is there
+  local python
+  for python in "$venv" .venv-torch2; do
+    [[ ! -x $python/bin/python ]] || OMP_NUM_THREADS=1 "$python/bin/python" -m benchmarks.bench_lattice
+  done
+}
+
 long() { # what the table leaves open
   bench --vocab-sizes 4233 --methods "${slow[@]}" --posteriors trained --batches random --num-batches 1 --plan.single
   bench --vocab-sizes 32768 --methods checkpointed --posteriors random trained --batches random --num-batches 1 \
@@ -86,9 +93,9 @@ report() { python -m benchmarks.report; }
 for part in "$@"; do
   case $part in
     main) main_part ;;
-    sizes | denormals | growth | profile | long | decoding | report) "$part" ;;
+    sizes | denormals | growth | profile | lattice | long | decoding | report) "$part" ;;
     *)
-      echo "There is no part '$part': say main, sizes, denormals, growth, profile, long, decoding or report." >&2
+      echo "There is no part '$part': say main, sizes, denormals, growth, profile, lattice, long, decoding or report." >&2
       exit 2
       ;;
   esac

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import findings, profile_loss, report, tables
+from benchmarks import bench_lattice, findings, profile_loss, report, tables
 from benchmarks import rows as rows_file
 from benchmarks.growth import METHODS, SWEEPS, fit, make_settings
+from icefall_sampled.losses import lattice
 
 MARKERS = "before\n<!-- benchmark: begin -->\nold\n<!-- benchmark: end -->\nafter\n"
 
@@ -136,6 +137,23 @@ def test_the_report_is_written_and_drawn(tmp_path: Path) -> None:
     assert "| k2 pruned             | 200         |" in short.read_text()
     for name in ("losses.png", "growth.png"):
         assert (tmp_path / name).stat().st_size > 10_000
+
+
+def test_the_lattice_is_measured_in_each_environment_and_shown(tmp_path: Path) -> None:
+    file = tmp_path / "lattice.csv"
+    for _ in range(2):  # the second call replaces the rows of the first
+        bench_lattice.main(repeats=1, results=file, sizes=(4,))
+    found = rows_file.read(file, columns=bench_lattice.COLUMNS)
+    backends = {lattice.BACKEND, "torch"}
+    assert len(found) == 4 * len(backends) and {row["backend"] for row in found} == backends
+    assert all(float(row["difference"]) < 1e-10 for row in found)
+    other = [row | {"environment": "another"} for row in found]
+    text = findings.lattice([*found, *other])
+    assert text.count("| random of 4 |") == text.count("| one long ") == 2
+    assert f"| {lattice.BACKEND}" in text
+    assert (
+        "posteriors in float64, which differ by" in text and findings.lattice([]) == "Not measured."
+    )
 
 
 def test_a_report_needs_rows_and_markers(tmp_path: Path) -> None:
