@@ -92,18 +92,23 @@ def transducer_by_enumeration(batch: Batch, classes: list[list[int]] | None = No
         logits = hidden @ row.weight[ids].t() + row.bias[ids]
         log_probs = logits.log_softmax(2)  # (T, U + 1, K)
         labels = [ids.index(int(y)) for y in row.targets[0]]
-        frames = len(log_probs)
-        paths = []
-        for places in itertools.combinations(range(frames + len(labels) - 1), len(labels)):
-            t, u, path = 0, 0, log_probs.new_zeros(())
-            for step in range(frames + len(labels)):
-                if step in places:
-                    path, u = path + log_probs[t, u, labels[u]], u + 1
-                else:
-                    path, t = path + log_probs[t, u, ids.index(0)], t + 1
-            paths.append(path)
-        losses.append(-torch.stack(paths).logsumexp(0))
+        losses.append(minus_log_sum_of_paths(log_probs, labels, blank=ids.index(0)))
     return torch.stack(losses)
+
+
+def minus_log_sum_of_paths(log_probs: Tensor, labels: list[int], *, blank: int) -> Tensor:
+    """-log of the sum over all alignments of an utterance, from its (T, U + 1, K) log-probs."""
+    frames = len(log_probs)
+    paths = []
+    for places in itertools.combinations(range(frames + len(labels) - 1), len(labels)):
+        t, u, path = 0, 0, log_probs.new_zeros(())
+        for step in range(frames + len(labels)):
+            if step in places:
+                path, u = path + log_probs[t, u, labels[u]], u + 1
+            else:
+                path, t = path + log_probs[t, u, blank], t + 1
+        paths.append(path)
+    return -torch.stack(paths).logsumexp(0)
 
 
 def ctc_by_enumeration(
