@@ -10,7 +10,8 @@ from icefall_sampled.losses import transducer_loss
 from icefall_sampled.modeling import Factories, Transducer
 from icefall_sampled.sampling import mean_posterior
 from icefall_sampled.tokens import BLANK
-from icefall_sampled.training.objective import Labelled, Losses, Objective
+from icefall_sampled.training.auxiliaries import Labelled
+from icefall_sampled.training.objective import Losses, Objective
 from tests.support.tiny import changed, losses_of, ragged_batch, tiny_config, tiny_model
 
 LENGTHS, TARGET_LENGTHS = [70, 41, 60], [5, 2, 4]
