@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from icefall_sampled.config import Config, PartConfig, PredictorConfig
-from icefall_sampled.modeling import Factories, Transducer
+from icefall_sampled.config import PredictorConfig
+from icefall_sampled.errors import UserError
+from icefall_sampled.modeling import Factories
 from icefall_sampled.modeling.encoder import (
     check_output,
     frame_counter,
@@ -19,58 +20,12 @@ from icefall_sampled.modeling.encoder import (
 )
 from icefall_sampled.modeling.streaming import StreamingEncoder, streaming_context
 from icefall_sampled.modeling.subsampling import subsampled_lengths
+from icefall_sampled.training import train
+from tests.support.corpus import write_tokens
+from tests.support.stack import STACK, Stack, StackConfig, stack, stacked_config, stacked_model
 from tests.support.tiny import changed, losses_of, ragged_batch, tiny_config, tiny_model
 
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackConfig(PartConfig):
-    """Frames side by side, then a linear layer."""
-
-    width: int = 8
-    factor: int = 4
-    offset: int = 0
-    """Input frames that are lost before the first."""
-    raw: bool = False
-
-
-class Stack(nn.Module):
-    """The least that an encoder can be."""
-
-    def __init__(self, config: StackConfig) -> None:
-        super().__init__()
-        self.config, self.width = config, config.width
-        self.min_input_frames = config.factor + config.offset
-        self.raw_features = config.raw
-        self.linear = nn.Linear(80 * config.factor, config.width)
-
-    def output_lengths(self, lengths: Tensor) -> Tensor:
-        return (lengths - self.config.offset) // self.config.factor
-
-    def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        kept = self.output_lengths(torch.tensor(features.shape[1])) * self.config.factor
-        stacked = features[:, :kept].reshape(len(features), -1, 80 * self.config.factor)
-        return self.linear(stacked), self.output_lengths(lengths)
-
-
-def make_stack(config: StackConfig) -> Stack:
-    return Stack(config)
-
-
-STACK = Factories(encoder=make_stack)
-
-
-def stack(**fields: int | bool) -> Stack:
-    return Stack(StackConfig(**fields))  # type: ignore[arg-type]
-
-
-def stacked_config(**fields: int | bool) -> Config:
-    return replace(tiny_config(), encoder=StackConfig(**fields))  # type: ignore[arg-type]
-
-
-def stacked_model(**fields: int | bool) -> Transducer:
-    return STACK.model(stacked_config(**fields), 12)
 
 
 @pytest.mark.parametrize("factor", range(1, 17))
@@ -140,6 +95,17 @@ def test_an_output_of_another_shape_is_named(shape: tuple[int, ...]) -> None:
     sentence = re.escape(f"{shape}, it must be (2, 26, 8): batch, frames, width")
     with pytest.raises(ValueError, match=f"^Stack gives an output of shape {sentence}$"):
         check_output(encoder, CPU)
+
+
+def test_training_begins_with_that_check(tmp_path: Path) -> None:
+    def make(config: StackConfig) -> Stack:
+        encoder = Stack(config)
+        encoder.output_lengths = lambda lengths: lengths // 5  # type: ignore[method-assign]
+        return encoder
+
+    config = changed(stacked_config(), data={"lang_dir": write_tokens(tmp_path)})
+    with pytest.raises(UserError, match=r"it must give what output_lengths says, \[20, 0\]"):
+        train(config, factories=Factories(encoder=make))
 
 
 class NoModule:

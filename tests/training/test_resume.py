@@ -15,11 +15,12 @@ from icefall_sampled import checkpoint
 from icefall_sampled.checkpoint import CheckpointError
 from icefall_sampled.config import Config, to_json
 from icefall_sampled.model_files import config_of
-from icefall_sampled.modeling import Transducer
+from icefall_sampled.modeling import Factories, Transducer
 from icefall_sampled.training import train
 from icefall_sampled.training.run import processor_seconds
 from tests.support.compare import differences
 from tests.support.corpus import write_tokens
+from tests.support.stack import STACK, StackConfig
 from tests.support.stopping import Watched, stop_after, stopping_after
 from tests.support.tiny import changed, tiny_config
 
@@ -131,9 +132,9 @@ def stopped(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Config:
     return config
 
 
-def sentence_of(config: Config) -> str:
+def sentence_of(config: Config, factories: Factories | None = None) -> str:
     with pytest.raises(CheckpointError) as caught:
-        train(config)
+        train(config, factories=factories)
     text = str(caught.value)
     assert "\n" not in text
     return text
@@ -150,6 +151,12 @@ def test_another_architecture_is_refused(stopped: Config) -> None:
     text = sentence_of(changed(stopped, encoder={"num_layers": 3}))
     assert "num_layers=2" in text
     assert "num_layers=3" in text
+    assert "choose another exp_dir" in text
+
+
+def test_another_encoder_is_refused(stopped: Config) -> None:
+    text = sentence_of(replace(stopped, encoder=StackConfig()), factories=STACK)
+    assert "was trained with other parts: Config.encoder has no field 'causal'; known: " in text
     assert "choose another exp_dir" in text
 
 
